@@ -83,13 +83,15 @@ impl Lexeme {
             Lexeme::Question(seen) => (1, self.question(seen, first)),
             Lexeme::Declaration { question } => (1, self.declaration(question, first)),
             Lexeme::Tag { slash } => self.tag(slash, bytes),
-            Lexeme::Value(quote) => {
-                let at = memchr(quote, bytes);
-                if at.is_some() {
+            // A missing quote is found at the next tag, not at the next quote: XML 1.0, production 10.
+            Lexeme::Value(quote) => match memchr2(quote, b'<', bytes) {
+                Some(at) if bytes.get(at) == Some(&b'<') => (at + 1, Mark::Malformed),
+                Some(at) => {
                     *self = Lexeme::Tag { slash: false };
+                    (at + 1, Mark::Nothing)
                 }
-                (at.map_or(bytes.len(), |at| at + 1), Mark::Nothing)
-            }
+                None => (bytes.len(), Mark::Nothing),
+            },
             Lexeme::EndTag => match memchr(b'>', bytes) {
                 Some(at) => {
                     *self = Lexeme::Text;

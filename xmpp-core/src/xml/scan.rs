@@ -1,6 +1,8 @@
 //! Finds where the header and each first-level element of a stream ends. Bytes come in cut anywhere; each is
 //! looked at once, and what is incomplete is kept, within the limits, until the rest comes.
 
+use smallvec::SmallVec;
+
 use super::chars;
 use super::header::{self, StreamScope};
 use super::lexer::{Lexeme, Mark};
@@ -15,14 +17,17 @@ pub struct Scanner {
     /// The content namespace that this side expects.
     content: &'static str,
     phase: Phase,
+    header_seen: bool,
     lexeme: Lexeme,
     buffer: Vec<u8>,
     /// Where in the buffer the frame begins that is being scanned; before it lies what is done with.
     frame_at: usize,
     /// Up to where the buffer was scanned.
     scanned: usize,
-    /// Elements that are open inside the stream.
-    depth: usize,
+    /// Where the tag began that is being scanned, from the beginning of the frame.
+    tag_at: usize,
+    /// Where the tags of the elements began that are open inside the stream.
+    open: SmallVec<[u32; 8]>,
     /// Elements that began since the last frame.
     elements: usize,
     /// Attributes of the tag that is being scanned.
@@ -66,11 +71,13 @@ impl Scanner {
             limits,
             content,
             phase: Phase::Start { mark: 0 },
+            header_seen: false,
             lexeme: Lexeme::Text,
             buffer: Vec::new(),
             frame_at: 0,
             scanned: 0,
-            depth: 0,
+            tag_at: 0,
+            open: SmallVec::new(),
             elements: 0,
             attributes: 0,
             scope: StreamScope::default(),
@@ -118,6 +125,7 @@ impl Scanner {
     pub fn reset(&mut self) {
         self.forget_frame();
         self.phase = Phase::Start { mark: 0 };
+        self.header_seen = false;
         self.scope = StreamScope::default();
     }
 
@@ -126,9 +134,10 @@ impl Scanner {
         self.buffer.capacity() == 0
     }
 
-    /// Whether a valid stream header came: an error before it is told in another way than one behind it.
+    /// Whether a valid header of this stream came: an error before it is told in another way than one behind
+    /// it.
     pub fn header_seen(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::OpenedEmpty | Phase::Closed)
+        self.header_seen
     }
 
     /// Other limits from now on, as after authentication.
@@ -143,13 +152,16 @@ impl Scanner {
 
     fn scan(&mut self) -> Result<Option<Frame>, StreamError> {
         while self.scanned < self.buffer.len() {
-            if self.depth == 0 && self.lexeme == Lexeme::Text {
+            if self.open.is_empty() && self.lexeme == Lexeme::Text {
                 self.between_frames()?;
                 continue;
             }
             let bytes = self.buffer.get(self.scanned..).unwrap_or_default();
             let (length, mark) = self.lexeme.step(bytes);
             self.advance(length)?;
+            if self.lexeme == Lexeme::Opened {
+                self.tag_at = self.scanned - 1 - self.frame_at;
+            }
             if let Some(frame) = self.pass(mark)? {
                 return Ok(Some(frame));
             }
@@ -166,16 +178,25 @@ impl Scanner {
         self.scanned += spaces;
         self.work += spaces as u64;
         self.frame_at = self.scanned;
-        match (next, &self.phase) {
+        if let Phase::Start { mark } = &mut self.phase
+            && spaces > 0
+        {
+            match mark {
+                // A mark is one only as the very first character.
+                0 => *mark = BYTE_ORDER_MARK.len(),
+                1 | 2 => return Err(self.text_between_frames()),
+                _ => {}
+            }
+        }
+        match (next, &mut self.phase) {
             (None, _) => Ok(()),
             (Some(b'<'), Phase::Start { mark: 0 | 3 } | Phase::Declared | Phase::Open) => {
                 self.lexeme = Lexeme::Opened;
+                self.tag_at = 0;
                 self.advance(1)
             }
-            (Some(byte), Phase::Start { mark })
-                if spaces == 0 && BYTE_ORDER_MARK.get(*mark) == Some(&byte) =>
-            {
-                self.phase = Phase::Start { mark: mark + 1 };
+            (Some(byte), Phase::Start { mark }) if BYTE_ORDER_MARK.get(*mark) == Some(&byte) => {
+                *mark += 1;
                 self.scanned += 1;
                 self.frame_at = self.scanned;
                 Ok(())
@@ -226,7 +247,7 @@ impl Scanner {
             Mark::StartTagEnds { empty } => self.header(empty).map(Some),
             Mark::EndTagBegins if self.phase == Phase::Open => Ok(None),
             Mark::EndTagEnds => self.end_tag(),
-            Mark::CDataBegins if self.depth > 0 => Ok(None),
+            Mark::CDataBegins if !self.open.is_empty() => Ok(None),
             Mark::CDataBegins => Err(self.text_between_frames()),
             Mark::QuestionBegins if matches!(self.phase, Phase::Start { .. }) => Ok(None),
             Mark::DeclarationEnds => self.declaration(),
@@ -241,35 +262,41 @@ impl Scanner {
         self.attributes = 0;
         self.elements += 1;
         bounded(self.elements, self.limits.elements, "too many elements")?;
-        bounded(self.depth + 1, self.limits.depth.min(DEPTH_MAX), "elements are nested too deep")?;
-        if empty && self.depth == 0 {
-            return self.element().map(Some);
+        bounded(self.open.len() + 1, self.limits.depth.min(DEPTH_MAX), "elements are nested too deep")?;
+        match (empty, self.open.is_empty()) {
+            (true, true) => return self.element().map(Some),
+            (true, false) => return Ok(None),
+            (false, true) => self.refuse_second_header()?,
+            (false, false) => {}
         }
-        if self.depth == 0 {
-            self.refuse_second_header()?;
-        }
-        self.depth += usize::from(!empty);
+        self.open.push(self.tag_at as u32);
         Ok(None)
     }
 
+    /// The name is compared at once. A missing end tag would otherwise only be found when the stream ends.
     fn end_tag(&mut self) -> Result<Option<Frame>, StreamError> {
-        match self.depth {
-            0 => return self.close().map(Some),
-            1 => {}
-            _ => {
-                self.depth -= 1;
-                return Ok(None);
-            }
+        let tag = self.frame().get(self.tag_at..).unwrap_or_default();
+        let name = tag.strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">")).unwrap_or_default();
+        let name = name.trim_ascii_end();
+        let opened_as = match self.open.last() {
+            Some(at) => tag_name(self.frame().get(*at as usize..).unwrap_or_default(), name.len()),
+            None => self.scope.name().as_bytes(),
+        };
+        if name != opened_as {
+            return Err(StreamError::not_well_formed("an end tag without its start tag"));
         }
-        self.depth = 0;
-        self.element().map(Some)
+        self.work += name.len() as u64;
+        match self.open.pop() {
+            None => Ok(Some(Frame::Close)),
+            Some(_) if self.open.is_empty() => self.element().map(Some),
+            Some(_) => Ok(None),
+        }
     }
 
     /// A first-level `<stream:stream>` would go on for ever, so its opening tag is looked at alone.
     fn refuse_second_header(&self) -> Result<(), StreamError> {
-        let tag = self.buffer.get(self.frame_at..self.scanned).unwrap_or_default();
-        let name_end = tag.iter().position(|byte| chars::is_space(*byte) || *byte == b'>');
-        if !tag.get(..name_end.unwrap_or_default()).unwrap_or_default().ends_with(b"stream") {
+        let tag = self.frame();
+        if !tag_name(tag, 0).ends_with(b"stream") {
             return Ok(());
         }
         match header::is_header(read::utf8(tag)?, self.scope.scope(self.content)?)? {
@@ -292,6 +319,7 @@ impl Scanner {
         let (header, scope) = header::read(read::utf8(self.frame())?, self.content, self.limits)?;
         self.scope = scope;
         self.next_frame();
+        self.header_seen = true;
         self.phase = if empty { Phase::OpenedEmpty } else { Phase::Open };
         Ok(Frame::Header(header))
     }
@@ -304,14 +332,6 @@ impl Scanner {
         self.work += work;
         self.next_frame();
         Ok(frame)
-    }
-
-    fn close(&mut self) -> Result<Frame, StreamError> {
-        let name = self.frame().strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">"));
-        match name.map(<[u8]>::trim_ascii_end) == Some(self.scope.name().as_bytes()) {
-            true => Ok(Frame::Close),
-            false => Err(StreamError::not_well_formed("an end tag without its start tag")),
-        }
     }
 
     fn frame(&self) -> &[u8] {
@@ -328,7 +348,7 @@ impl Scanner {
     fn forget_frame(&mut self) {
         self.scanned = self.frame_at;
         self.lexeme = Lexeme::Text;
-        self.depth = 0;
+        self.open.clear();
         self.elements = 0;
         self.attributes = 0;
     }
@@ -346,6 +366,7 @@ impl Scanner {
     fn release(&mut self) {
         self.buffer = Vec::new();
         self.scratch = Vec::new();
+        self.open = SmallVec::new();
         self.frame_at = 0;
         self.scanned = 0;
     }
@@ -355,6 +376,14 @@ impl Scanner {
         self.release();
         self.phase = phase;
     }
+}
+
+/// The name in a start tag: what is behind `<` and not shorter than that.
+fn tag_name(tag: &[u8], at_least: usize) -> &[u8] {
+    let behind = tag.get(1..).unwrap_or_default();
+    let rest = behind.get(at_least..).unwrap_or_default();
+    let more = rest.iter().position(|byte| chars::is_space(*byte) || matches!(byte, b'/' | b'>'));
+    behind.get(..at_least + more.unwrap_or(rest.len())).unwrap_or_default()
 }
 
 fn bounded(count: usize, limit: usize, text: &'static str) -> Result<Option<Frame>, StreamError> {
