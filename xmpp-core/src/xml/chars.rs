@@ -66,7 +66,7 @@ pub fn plain_value(text: &str) -> usize {
 /// vector instructions.
 fn skip_blocks(bytes: &[u8], special: impl Fn(u8) -> bool, class: u8) -> usize {
     let (blocks, _) = bytes.as_chunks::<16>();
-    let clean = |block: &&[u8; 16]| block.iter().fold(0, |found, byte| found | u8::from(special(*byte))) == 0;
+    let clean = |block: &&[u8; 16]| u128::from_ne_bytes(block.map(|byte| u8::from(special(byte)))) == 0;
     let skipped = blocks.iter().take_while(clean).count() * 16;
     skipped + span(bytes.get(skipped..).unwrap_or_default(), class)
 }

@@ -26,7 +26,11 @@ pub fn text(text: &str, out: &mut Vec<u8>) {
 pub fn value(value: &str, out: &mut Vec<u8>) {
     let mut rest = value;
     loop {
-        let (plain, special) = rest.split_at(chars::plain_value(rest));
+        let plain = chars::plain_value(rest);
+        if plain == rest.len() {
+            return out.extend_from_slice(rest.as_bytes());
+        }
+        let (plain, special) = rest.split_at(plain);
         out.extend_from_slice(plain.as_bytes());
         let Some(character) = special.chars().next() else { return };
         match character {
