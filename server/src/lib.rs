@@ -1,1 +1,4 @@
+//! Meerkat, an XMPP server.
 
+pub mod plugins;
+pub mod storage;
