@@ -82,7 +82,7 @@ impl Router {
 /// Adds `<delay/>` by the domain, unless it added one before (messages.md, rule 17).
 pub fn add_delay(stanza: &mut Stanza, domain: &str, time: u64) {
     let ours = |c: &xmpp_core::stanza::ChildRef<'_>| {
-        c.name() == "delay" && c.ns() == ns::DELAY && c.element().attribute("from") == Some(domain)
+        c.name == "delay" && c.ns == ns::DELAY && c.element().attribute("from") == Some(domain)
     };
     if stanza.payload.children().any(|child| ours(&child)) {
         return;

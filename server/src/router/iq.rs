@@ -78,7 +78,7 @@ impl Router {
         let host = self.host();
         let answers = if matches!(target, Target::Server(_)) { &host.server_iq } else { &host.account_iq };
         // Behaviour 41: never silence.
-        let Some((_, hook)) = answers.get(child.ns()) else { return Err(unavailable()) };
+        let Some((_, hook)) = answers.get(child.ns) else { return Err(unavailable()) };
         let is_set = stanza.type_ == Type::Set;
         let iq = Iq { stanza, from, target, is_set, query: child.element(), session: letter.session() };
         hook.answer(&iq, self).get().await
