@@ -45,6 +45,8 @@ pub struct Session {
     /// The stanzas on their way from the client.
     pub inbound: Inbound,
     flags: AtomicU8,
+    /// The part of its resumption id that cannot be guessed; 0: it cannot be resumed.
+    resume_key: AtomicU64,
     mail: mpsc::Sender<Arc<Delivery>>,
     bounds: MailboxBounds,
     state: Mutex<State>,
@@ -128,7 +130,6 @@ enum Backlog {
 const BEHIND_BACKLOG: usize = 1024;
 
 impl Session {
-    #[allow(clippy::too_many_arguments)]
     pub fn new(
         jid: Jid,
         id: SessionId,
@@ -148,6 +149,7 @@ impl Session {
             link: Link::default(),
             inbound: Inbound::default(),
             flags: AtomicU8::new(0),
+            resume_key: AtomicU64::new(0),
             mail,
             bounds,
             state: Mutex::default(),
@@ -215,6 +217,14 @@ impl Session {
 
     pub fn ended(&self) -> Option<End> {
         self.state.lock().end
+    }
+
+    pub fn resume_key(&self) -> u64 {
+        self.resume_key.load(Ordering::Acquire)
+    }
+
+    pub fn set_resume_key(&self, key: u64) {
+        self.resume_key.store(key, Ordering::Release);
     }
 
     pub fn last_heard(&self) -> Millis {
