@@ -31,10 +31,8 @@ pub async fn bind(
     let entries = router.cluster.find(&account.jid);
     let jid = address(&account.jid, resource, config.c2s.conflict, &entries)?;
     make_room(router, config.limits.sessions_per_account as usize, &jid, &entries).await?;
-    let bounds = MailboxBounds::new(
-        config.limits.mailbox_stanzas as usize,
-        config.limits.mailbox_bytes as usize,
-    );
+    let bounds =
+        MailboxBounds::new(config.limits.mailbox_stanzas as usize, config.limits.mailbox_bytes as usize);
     let id = router.cluster.next_session();
     let (session, mail) = Session::new(jid, id, account.number, router.now(), peer, bounds);
     // Whoever finds it in the table finds it here too.

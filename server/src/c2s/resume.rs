@@ -9,7 +9,7 @@ use std::time::Duration;
 use lru::LruCache;
 use parking_lot::Mutex;
 use xmpp_core::BareJid;
-use xmpp_core::sm::{self, SmId};
+use xmpp_core::sm::{self, Enabled, SmId};
 
 use super::socket::Socket;
 use crate::router::Router;
@@ -28,7 +28,7 @@ pub fn next_generation() -> u64 {
 }
 
 /// What sessions had handled that nobody resumed in time.
-pub struct TimedOut(Mutex<LruCache<u64, (u64, u32)>>);
+pub struct TimedOut(Mutex<LruCache<u64, (SmId, u32)>>);
 
 impl Default for TimedOut {
     fn default() -> TimedOut {
@@ -38,34 +38,25 @@ impl Default for TimedOut {
 
 impl TimedOut {
     pub fn note(&self, session: &Session) {
-        if session.resume_key() != 0 {
-            let last = (session.resume_key(), session.inbound.handled());
-            self.0.lock().put(session.id.number, last);
+        if let Some(id) = session.sm_id.get() {
+            self.0.lock().put(session.id.number, (**id, session.inbound.handled()));
         }
     }
 
     fn h(&self, id: &SmId) -> Option<u32> {
-        let mut timed_out = self.0.lock();
-        timed_out.get(&id.session).filter(|(key, _)| *key == id.key).map(|(_, h)| *h)
+        self.0.lock().get(&id.number()).filter(|(known, _)| known == id).map(|(_, h)| *h)
     }
 }
 
 /// `<enabled/>`. With `seconds` the session can be resumed from now on.
 pub fn enabled(session: &Session, seconds: Option<u32>) -> Vec<u8> {
     let id = seconds.map(|_| {
-        session.set_resume_key(rand::random::<u64>() | 1);
-        sm_id(session).to_string()
+        let new = || SmId::new(session.id.node.0, session.id.boot.0, session.id.number, &mut super::chance);
+        session.sm_id.get_or_init(|| Box::new(new())).encode()
     });
-    sm::Enabled { id, max: seconds, location: None }.to_xml()
-}
-
-fn sm_id(session: &Session) -> SmId {
-    SmId {
-        node: session.id.node.0,
-        boot: session.id.boot.0,
-        session: session.id.number,
-        key: session.resume_key(),
-    }
+    let mut out = Vec::new();
+    sm::write_enabled(Enabled { id: id.as_deref(), max: seconds, location: None }, &mut out);
+    out
 }
 
 /// The session that `previd` means, with its reader stopped and everything it had sent decided.
@@ -76,15 +67,15 @@ pub async fn find(
     account: &BareJid,
     previd: &str,
 ) -> Result<Arc<Session>, Option<u32>> {
-    let id: SmId = previd.parse().map_err(|_| None)?;
+    let id = SmId::parse(previd).ok_or(None)?;
     let (node, boot) = router.cluster.here();
-    if (id.node, id.boot) != (node.0, boot.0) {
+    if (id.node(), id.boot()) != (node.0, boot.0) {
         return Err(None);
     }
-    let session = cluster::SessionId { node, boot, number: id.session };
+    let session = cluster::SessionId { node, boot, number: id.number() };
     let Some(session) = router.sessions.find(session) else { return Err(timed_out.h(&id)) };
     // Behaviour 79: only by the same account, and the id cannot be guessed.
-    let known = session.resume_key() == id.key && id.key != 0;
+    let known = session.sm_id.get().is_some_and(|known| **known == id);
     if !known || session.jid.bare() != *account || session.ended().is_some() {
         return Err(None);
     }

@@ -12,12 +12,13 @@ mod registry;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use cluster::SessionId;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
+use xmpp_core::sm::SmId;
 use xmpp_core::{Jid, Stanza};
 
 use crate::storage::{AccountNumber, MessageId, Millis};
@@ -45,8 +46,8 @@ pub struct Session {
     /// The stanzas on their way from the client.
     pub inbound: Inbound,
     flags: AtomicU8,
-    /// The part of its resumption id that cannot be guessed; 0: it cannot be resumed.
-    resume_key: AtomicU64,
+    /// The id by which it can be resumed, once stream management was enabled with resumption.
+    pub sm_id: OnceLock<Box<SmId>>,
     mail: mpsc::Sender<Arc<Delivery>>,
     bounds: MailboxBounds,
     state: Mutex<State>,
@@ -149,7 +150,7 @@ impl Session {
             link: Link::default(),
             inbound: Inbound::default(),
             flags: AtomicU8::new(0),
-            resume_key: AtomicU64::new(0),
+            sm_id: OnceLock::new(),
             mail,
             bounds,
             state: Mutex::default(),
@@ -217,14 +218,6 @@ impl Session {
 
     pub fn ended(&self) -> Option<End> {
         self.state.lock().end
-    }
-
-    pub fn resume_key(&self) -> u64 {
-        self.resume_key.load(Ordering::Acquire)
-    }
-
-    pub fn set_resume_key(&self, key: u64) {
-        self.resume_key.store(key, Ordering::Release);
     }
 
     pub fn last_heard(&self) -> Millis {
