@@ -62,6 +62,9 @@ impl Task {
         self.last_words(end).await;
         self.session.link.stop_reader();
         let left = self.left();
+        if end == End::Lost {
+            self.c2s.timed_out.note(&self.session);
+        }
         self.router.close_session(&self.session, end, left).await;
         self.session.link.finished();
     }
