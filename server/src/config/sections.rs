@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::values::ALL_ADDRESSES;
-use super::{Domain, Limit, Limits, Modules, Network, Tables};
+use super::{Domain, Limit, Limits, LogFilter, Modules, Network, Tables};
 
 settings! {
     /// Everything that can be configured.
@@ -60,7 +60,7 @@ settings! {
         /// The least important log lines that are written: "none", "error", "warn", "info", "debug" or "trace".
         now log_level: LogLevel = LogLevel::Info;
         /// Levels for single parts of the server that differ from `log_level`, as "server::c2s=debug".
-        now log_filters: Vec<String> = vec![];
+        now log_filters: Vec<LogFilter> = vec![];
         /// "text" for people, "json" for machines: one object a line.
         restart log_format: LogFormat = LogFormat::Text;
         /// The `xml:lang` of the server's own words.
