@@ -1,3 +1,5 @@
-
+//! Meerkat, an XMPP server.
 
 pub mod config;
+pub mod plugins;
+pub mod storage;

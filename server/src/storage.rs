@@ -5,6 +5,7 @@
 //! lets an embedded store be replicated later. Plugins depend on this module and on nothing else of
 //! the server; modules see the traits and never a plugin.
 
+pub mod refusal;
 pub mod roster;
 pub mod subscription;
 pub mod write;
@@ -143,11 +144,7 @@ pub trait Items: Send + Sync {
         collection: &'a str,
         key: &'a str,
     ) -> StoreFut<'a, Option<Bytes>>;
-    fn items<'a>(
-        &'a self,
-        owner: AccountNumber,
-        collection: &'a str,
-    ) -> StoreFut<'a, Vec<(String, Bytes)>>;
+    fn items<'a>(&'a self, owner: AccountNumber, collection: &'a str) -> StoreFut<'a, Vec<(String, Bytes)>>;
     /// Values that belong to no account: verified entity capabilities, by hash and `ver`.
     fn shared_item<'a>(&'a self, collection: &'a str, key: &'a str) -> StoreFut<'a, Option<Bytes>>;
 }

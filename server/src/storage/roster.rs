@@ -4,6 +4,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use xmpp_core::BareJid;
 
+/// How many removals of an account are remembered for [`super::Rosters::roster_since`].
+pub const REMEMBERED_REMOVALS: usize = 256;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub enum Subscription {
     #[default]
@@ -62,6 +65,27 @@ impl RosterItem {
             request: None,
             listed: true,
         }
+    }
+
+    /// A contact that only asks, or of whom nothing is known yet.
+    pub fn unlisted(contact: BareJid) -> RosterItem {
+        RosterItem { listed: false, ..RosterItem::new(contact) }
+    }
+
+    /// What stands once an operator has put this item over one with `request`: a state that the
+    /// tables of RFC 6121 know. Nothing is pending where it is granted.
+    pub fn put_by_hand(self, request: Option<Bytes>) -> RosterItem {
+        let request = request.filter(|_| !self.subscription.from());
+        RosterItem { ask: self.ask && !self.subscription.to(), request, listed: true, ..self }
+    }
+
+    /// Does a client see no difference? It sees no request, and nothing of what is not listed.
+    pub fn look_the_same(one: Option<&RosterItem>, other: Option<&RosterItem>) -> bool {
+        fn looks(item: &RosterItem) -> Option<(&str, &[String], Subscription, bool, bool)> {
+            let looks = (&*item.name, &*item.groups, item.subscription, item.ask, item.approved);
+            item.listed.then_some(looks)
+        }
+        one.and_then(looks) == other.and_then(looks)
     }
 }
 

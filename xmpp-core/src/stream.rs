@@ -1,0 +1,1 @@
+//! The stream as states that consume themselves.

@@ -1,0 +1,135 @@
+//! The stream header: the XML declaration and the opening tag (RFC 6120 sections 4.7, 4.8 and 11.5).
+
+use std::borrow::Cow;
+
+use super::Limits;
+use super::scope::Scope;
+use super::tokens::{Token, Tokens};
+use crate::ns;
+use crate::stream_error::{StreamCondition, StreamError};
+
+/// The attributes of `<stream:stream>` as they came, and its content namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StreamHeader {
+    pub to: Option<String>,
+    pub from: Option<String>,
+    pub id: Option<String>,
+    pub version: Option<String>,
+    pub lang: Option<String>,
+    /// The default namespace; where none is declared (RFC 6120 section 4.8.2) the one that was expected.
+    pub content_ns: String,
+}
+
+/// What the header leaves behind for the elements of its stream.
+#[derive(Debug, Clone, Default)]
+pub struct StreamScope {
+    /// The opening tag's name as written; None for `stream:stream`.
+    name: Option<Box<str>>,
+    /// Declarations, where there are others than the default namespace that was expected and
+    /// `xmlns:stream`: few streams have any, and each costs memory for as long as the stream lives.
+    declarations: Option<Box<[(Box<str>, Box<str>)]>>,
+}
+
+impl StreamScope {
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("stream:stream")
+    }
+
+    /// The declarations in force for a first-level element.
+    pub fn scope<'a>(&'a self, content: &'static str) -> Result<Scope<'a>, StreamError> {
+        let mut scope = Scope::new();
+        match &self.declarations {
+            None => {
+                scope.declare("", Cow::Borrowed(content))?;
+                scope.declare("stream", Cow::Borrowed(ns::STREAM))?;
+            }
+            Some(declarations) => {
+                for (prefix, uri) in declarations {
+                    scope.declare(prefix, Cow::Borrowed(uri))?;
+                }
+            }
+        }
+        Ok(scope)
+    }
+}
+
+/// Reads the opening tag, `<` to `>`. `content` is the content namespace that this side expects.
+pub fn read(
+    tag: &str,
+    content: &'static str,
+    limits: Limits,
+) -> Result<(StreamHeader, StreamScope), StreamError> {
+    let mut tokens = Tokens::new(tag, Scope::new(), limits);
+    let Some(Token::Start(start)) = tokens.next()? else {
+        return Err(StreamError::not_well_formed("no stream header"));
+    };
+    if start.name != "stream" || tokens.scope.uri(start.namespace) != ns::STREAM {
+        return Err(StreamCondition::InvalidNamespace.into());
+    }
+    let default = tokens.scope.uri(tokens.scope.default_namespace());
+    // Section 4.8.2: the content namespace may be left to each first-level element.
+    if !matches!(default, "" | ns::STREAM) && default != content {
+        return Err(StreamCondition::InvalidNamespace.into());
+    }
+    let mut header = StreamHeader { content_ns: content.to_owned(), ..StreamHeader::default() };
+    for attribute in &tokens.attributes {
+        let place = match attribute.name {
+            _ if attribute.is_lang() => &mut header.lang,
+            _ if attribute.namespace.is_some() => continue,
+            "to" => &mut header.to,
+            "from" => &mut header.from,
+            "id" => &mut header.id,
+            "version" => &mut header.version,
+            _ => continue,
+        };
+        *place = Some(attribute.value.as_ref().to_owned());
+    }
+    let name = tag.get(1..).unwrap_or_default();
+    let name = name.split([' ', '\t', '\r', '\n', '/', '>']).next().unwrap_or_default();
+    Ok((
+        header,
+        StreamScope { name: other_than(name, "stream:stream"), declarations: others(&tokens.scope, content) },
+    ))
+}
+
+fn other_than(name: &str, usual: &str) -> Option<Box<str>> {
+    (name != usual).then(|| name.into())
+}
+
+fn others(scope: &Scope, content: &str) -> Option<Box<[(Box<str>, Box<str>)]>> {
+    let usual = |(prefix, uri): (&str, &str)| {
+        (prefix.is_empty() && uri == content) || (prefix == "stream" && uri == ns::STREAM)
+    };
+    let all_usual = scope.declarations().count() == 2 && scope.declarations().all(usual);
+    (!all_usual).then(|| scope.declarations().map(|(prefix, uri)| (prefix.into(), uri.into())).collect())
+}
+
+/// Checks what stands between `<?xml` and `?>` (XML 1.0 section 2.8, productions 23 to 26, 32, 80).
+pub fn check_declaration(declaration: &str) -> Result<(), StreamError> {
+    let malformed = || StreamError::not_well_formed("a malformed XML declaration");
+    let mut rest = declaration;
+    let mut next = |wanted: &str| -> Result<Option<&str>, StreamError> {
+        let mut ahead = rest;
+        match super::tokens::split_attribute(&mut ahead)? {
+            Some((name, value)) if name == wanted => {
+                rest = ahead;
+                Ok(Some(value))
+            }
+            _ => Ok(None),
+        }
+    };
+    if next("version")? != Some("1.0") {
+        return Err(malformed());
+    }
+    if let Some(encoding) = next("encoding")?
+        && !encoding.eq_ignore_ascii_case("UTF-8")
+    {
+        return Err(StreamCondition::UnsupportedEncoding.into());
+    }
+    // RFC 6120 section 11.5 lets us ignore it.
+    if next("standalone")?.is_some_and(|standalone| !matches!(standalone, "yes" | "no")) {
+        return Err(malformed());
+    }
+    let only_space = rest.bytes().all(super::chars::is_space);
+    if only_space { Ok(()) } else { Err(malformed()) }
+}

@@ -1,0 +1,134 @@
+//! Frames from the bytes of one whole first-level element.
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use super::canonical::Canonical;
+use super::element::Element;
+use super::scope::Scope;
+use super::tokens::{Attribute, Start, Token, Tokens};
+use super::{Fault, Frame, Limits, Malformed};
+use crate::jid::Jid;
+use crate::ns;
+use crate::stanza::{Kind, Stanza, Type};
+use crate::stanza_error::Condition;
+use crate::stream_error::{StreamCondition, StreamError};
+
+/// Reads a first-level element, from its `<` to its last `>`. `content` is the stream's content namespace,
+/// `scratch` a buffer to write in.
+pub fn frame<'a>(
+    element: &'a str,
+    scope: Scope<'a>,
+    content: &str,
+    limits: Limits,
+    scratch: &mut Vec<u8>,
+) -> Result<Frame, StreamError> {
+    let mut tokens = Tokens::new(element, scope, limits);
+    let Some(Token::Start(start)) = tokens.next()? else {
+        return Err(StreamError::not_well_formed("no element"));
+    };
+    let kind = match tokens.scope.uri(start.namespace) == content {
+        true => kind_of(start.name),
+        false => None,
+    };
+    let frame = match kind {
+        Some(kind) => stanza(kind, &start, &mut tokens, limits, scratch)?,
+        None => Frame::Element(Element::read(&start, &mut tokens)?),
+    };
+    match tokens.next()? {
+        None => Ok(frame),
+        Some(_) => Err(StreamError::not_well_formed("markup that is not well-formed")),
+    }
+}
+
+/// Reads a stanza that stands alone, with or without `xmlns='jabber:client'`.
+pub(crate) fn read_stanza(xml: &[u8]) -> Result<Stanza, StreamError> {
+    let text = utf8(xml)?.trim_matches([' ', '\t', '\r', '\n']);
+    let mut scope = Scope::new();
+    scope.declare("", Cow::Borrowed(ns::CLIENT))?;
+    match frame(text, scope, ns::CLIENT, Limits::TRUSTED, &mut Vec::new())? {
+        Frame::Stanza(stanza) => Ok(stanza),
+        Frame::Malformed(malformed) => {
+            Err(StreamError::new(StreamCondition::BadFormat).with_text(malformed.condition.as_str()))
+        }
+        _ => Err(StreamCondition::UnsupportedStanzaType.into()),
+    }
+}
+
+/// RFC 6120 section 4.9.3.22 calls broken UTF-8 an unsupported encoding. Surrogates are characters that XML
+/// excludes, written where UTF-8 has none: they count as not well-formed.
+pub fn utf8(bytes: &[u8]) -> Result<&str, StreamError> {
+    std::str::from_utf8(bytes).map_err(|error| match bytes.get(error.valid_up_to()..) {
+        Some([0xED, 0xA0..=0xBF, ..]) => StreamError::not_well_formed("a surrogate"),
+        _ => StreamError::new(StreamCondition::UnsupportedEncoding).with_text("this is not UTF-8"),
+    })
+}
+
+fn stanza(
+    kind: Kind,
+    start: &Start,
+    tokens: &mut Tokens,
+    limits: Limits,
+    scratch: &mut Vec<u8>,
+) -> Result<Frame, StreamError> {
+    let (mut stanza, mut fault) = envelope(kind, &tokens.attributes);
+    if !start.empty {
+        stanza.payload = Canonical::new(start.namespace, scratch, limits.stanza_bytes).write(tokens)?;
+    }
+    // RFC 6120 section 8.2.3, rules 3 and 4.
+    if fault.is_none() && matches!(stanza.type_, Type::Get | Type::Set) && stanza.payload.child_count() != 1 {
+        fault = Some(Fault::Children);
+    }
+    Ok(match fault {
+        None => Frame::Stanza(stanza),
+        Some(fault) => {
+            let condition = match fault {
+                Fault::From | Fault::To => Condition::JidMalformed,
+                Fault::Type | Fault::Id | Fault::Children => Condition::BadRequest,
+            };
+            Frame::Malformed(Malformed { stanza, condition, fault })
+        }
+    })
+}
+
+/// The header of a stanza. Attributes that RFC 6120 section 8.1 does not know have no meaning and stay here.
+fn envelope(kind: Kind, attributes: &SmallVec<[Attribute; 8]>) -> (Stanza, Option<Fault>) {
+    let mut stanza = Stanza::new(kind, Type::None);
+    let (mut from_is_bad, mut to_is_bad, mut type_is_bad) = (false, false, kind == Kind::Iq);
+    for attribute in attributes {
+        let value = &*attribute.value;
+        if attribute.is_lang() {
+            stanza.lang = Some(value.into());
+        } else if attribute.is("from") {
+            stanza.from = Jid::parse(value).ok();
+            from_is_bad = stanza.from.is_none();
+        } else if attribute.is("to") {
+            stanza.to = Jid::parse(value).ok();
+            to_is_bad = stanza.to.is_none();
+        } else if attribute.is("id") {
+            stanza.id = Some(value.into());
+        } else if attribute.is("type") {
+            let type_ = Type::of(kind, value);
+            // RFC 6121 section 5.2.2: a message of unknown type is a normal one.
+            type_is_bad = type_.is_none() && kind != Kind::Message;
+            stanza.type_ = type_.unwrap_or(Type::None);
+        }
+    }
+    let faults = [
+        (from_is_bad, Fault::From),
+        (to_is_bad, Fault::To),
+        (type_is_bad, Fault::Type),
+        (kind == Kind::Iq && stanza.id.is_none(), Fault::Id),
+    ];
+    (stanza, faults.into_iter().find(|(bad, _)| *bad).map(|(_, fault)| fault))
+}
+
+fn kind_of(name: &str) -> Option<Kind> {
+    match name {
+        "message" => Some(Kind::Message),
+        "presence" => Some(Kind::Presence),
+        "iq" => Some(Kind::Iq),
+        _ => None,
+    }
+}
