@@ -3,3 +3,4 @@
 pub mod config;
 pub mod plugins;
 pub mod storage;
+pub mod telemetry;

@@ -22,6 +22,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod values;
+pub(crate) mod words;
 
 use std::ffi::OsString;
 use std::path::Path;

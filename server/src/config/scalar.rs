@@ -9,6 +9,7 @@ use super::read::Reader;
 use super::schema::{Key, Setting, Shown};
 use super::source::{Content, Node, parse_value};
 use super::values::{Domain, Limit, LogFilter, Network, Uri};
+use super::words::Word;
 
 /// A single value, or a list of them.
 pub(super) trait Scalar: Sized {
@@ -168,6 +169,16 @@ impl Scalar for Limit {
 
     fn to_toml(&self) -> Option<String> {
         Some(self.at_most().map_or_else(|| quoted("none"), grouped))
+    }
+}
+
+impl<T: Word> Scalar for T {
+    fn take(node: &Node, _: &Key, path: &str, reader: &mut Reader) -> Option<Self> {
+        reader.word(node, path, T::WORDS).and_then(|word| word.parse().ok())
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The tables in which keys are written down, and what can be asked of them.
 //!
-//! `settings!` declares a section, `words!` an enum of words. A section can be walked: reading, showing and comparing
-//! configurations are such walks, and know no key by name.
+//! `settings!` declares a section. A section can be walked: reading, showing and comparing configurations are such
+//! walks, and know no key by name.
 
 use std::ops::RangeInclusive;
 
@@ -130,59 +130,4 @@ macro_rules! settings {
     (@required $other:ident) => { false };
     (@option) => { None };
     (@option $value:expr) => { Some($value) };
-}
-
-/// Declares an enum whose values are words in the configuration.
-macro_rules! words {
-    (
-        $(#[doc = $about:literal])+
-        pub enum $Name:ident {
-            $( $(#[doc = $doc:literal])* $Word:ident = $text:literal, )*
-        }
-    ) => {
-        $(#[doc = $about])+
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $Name {
-            $( $(#[doc = $doc])* $Word, )*
-        }
-
-        impl $Name {
-            /// All words, in the order in which they are declared.
-            pub const ALL: &'static [$Name] = &[$( $Name::$Word ),*];
-
-            /// The word as it is written in the configuration.
-            pub fn as_str(self) -> &'static str {
-                match self { $( $Name::$Word => $text, )* }
-            }
-        }
-
-        impl std::fmt::Display for $Name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl std::str::FromStr for $Name {
-            type Err = ();
-
-            fn from_str(text: &str) -> Result<Self, ()> {
-                Self::ALL.iter().copied().find(|word| word.as_str() == text).ok_or(())
-            }
-        }
-
-        impl $crate::config::scalar::Scalar for $Name {
-            fn take(
-                node: &$crate::config::source::Node,
-                _: &$crate::config::schema::Key,
-                path: &str,
-                reader: &mut $crate::config::read::Reader,
-            ) -> Option<Self> {
-                reader.word(node, path, &[$( $text ),*]).and_then(|word| word.parse().ok())
-            }
-
-            fn to_toml(&self) -> Option<String> {
-                Some($crate::config::scalar::quoted(self.as_str()))
-            }
-        }
-    };
 }

@@ -82,7 +82,7 @@ impl FromStr for Domain {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        if text.is_empty() { Err(()) } else { Ok(Domain(text.to_ascii_lowercase())) }
+        xmpp_core::jid::prepare_domain(text).map(Domain).map_err(|_| ())
     }
 }
 

@@ -99,7 +99,7 @@ fn faults_name_the_variable() {
             "m.toml:2: general.drain_seconds: must be from 1 to 3600, not 0",
             "MEERKAT__GENERAL__HOTS: general.hots: unknown key; the nearest known key is general.hosts",
             "MEERKAT__LIMITS__ROSTER_ITEMS: limits.roster_items: must be a number from 1 to 1000000, not this text",
-            "MEERKAT__LIMITS__STANZA_DEPTH: limits.stanza_depth: must be from 8 to 1024, not 4",
+            "MEERKAT__LIMITS__STANZA_DEPTH: limits.stanza_depth: must be from 8 to 1000, not 4",
             "MEERKAT__LISTEN__C2S__7__PORT: listen.c2s[7]: the list has 2 entries, counted from 0",
             "MEERKAT__MESSAGES: messages: must be a table, not this text",
             "MEERKAT__MODULES__REGISTER__ENABLED: modules.register.enabled: must be true or false, not this text",
@@ -113,7 +113,9 @@ fn faults_name_the_variable() {
 fn a_fault_between_two_keys_names_the_one_that_was_written() {
     assert_eq!(
         complaints("", &[("MEERKAT__LISTEN__C2S__0__PORT", "9100")]),
-        ["MEERKAT__LISTEN__C2S__0__PORT: listen.metrics[0].port: port 9100 is given twice, first at listen.c2s[0].port"]
+        [
+            "MEERKAT__LISTEN__C2S__0__PORT: listen.metrics[0].port: port 9100 is given twice, first at listen.c2s[0].port"
+        ]
     );
 }
 
