@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::values::ALL_ADDRESSES;
-use super::{Domain, Limit, Limits, Modules, Network, Tables};
+use super::words::words;
+use super::{Domain, Limit, Limits, LogFilter, Modules, Network, Tables};
 
 settings! {
     /// Everything that can be configured.
@@ -59,8 +60,9 @@ settings! {
         restart data_dir: Option<PathBuf> = None, like "\"/var/lib/meerkat\"";
         /// The least important log lines that are written: "none", "error", "warn", "info", "debug" or "trace".
         now log_level: LogLevel = LogLevel::Info;
-        /// Levels for single parts of the server that differ from `log_level`, as "server::c2s=debug".
-        now log_filters: Vec<String> = vec![];
+        /// Levels for single parts that differ from `log_level`, as "server::c2s=debug". Libraries write warnings and
+        /// errors only, unless they are named here.
+        now log_filters: Vec<LogFilter> = vec![];
         /// "text" for people, "json" for machines: one object a line.
         restart log_format: LogFormat = LogFormat::Text;
         /// The `xml:lang` of the server's own words.
