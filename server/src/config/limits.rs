@@ -31,7 +31,8 @@ settings! {
         now mailbox_stanzas: u32 = 4_096, in 64..=1_000_000;
         /// The same in bytes.
         now mailbox_bytes: u32 = 1 << 20, in 65_536..=1 << 30;
-        /// Stanzas that a client with stream management (XEP-0198) has not acknowledged; a session with more ends.
+        /// Stanzas that a client with stream management (XEP-0198) has not acknowledged; a session with more
+        /// ends.
         now unacknowledged_stanzas: u32 = 4_096, in 64..=1_000_000;
         /// The same in bytes.
         now unacknowledged_bytes: u32 = 1 << 20, in 65_536..=1 << 30;

@@ -13,8 +13,9 @@ const CONFIG_FILES: &[&str] = &["/member/meerkat.toml", "/etc/meerkat/meerkat.to
 const DATA_FOLDER: &str = "/var/lib/meerkat";
 const DATA_FOLDER_HERE: &str = "./meerkat-data";
 
-/// The configuration file, from `--config`, MEERKAT_CONFIG, or where it usually is. `None`: there is none, and the
-/// defaults hold. A file that was named is returned whether or not it exists: that it does not is an error then.
+/// The configuration file, from `--config`, MEERKAT_CONFIG, or where it usually is. `None`: there is none,
+/// and the defaults hold. A file that was named is returned whether or not it exists: that it does not is an
+/// error then.
 pub fn config_file(option: Option<&Path>, environment: &[(OsString, OsString)]) -> Option<PathBuf> {
     option
         .map(Path::to_owned)
@@ -22,7 +23,8 @@ pub fn config_file(option: Option<&Path>, environment: &[(OsString, OsString)]) 
         .or_else(|| CONFIG_FILES.iter().map(PathBuf::from).find(|file| file.exists()))
 }
 
-/// The data folder, from `--data`, MEERKAT_DATA, `general.data_dir`, or where it can be. It may not exist yet.
+/// The data folder, from `--data`, MEERKAT_DATA, `general.data_dir`, or where it can be. It may not exist
+/// yet.
 pub fn data_dir(option: Option<&Path>, environment: &[(OsString, OsString)], config: &Config) -> PathBuf {
     option
         .map(Path::to_owned)

@@ -1,8 +1,8 @@
 //! The configuration: what may be set, its defaults, and how it is read.
 //!
-//! Each key is written once, in the tables of `sections.rs`, `limits.rs` and `modules.rs`: its name, type, default,
-//! range, sentences about it, and whether a reload applies it. Reading, the resolved output, the differences at a
-//! reload and the reference file `config/meerkat.toml` all follow from these tables.
+//! Each key is written once, in the tables of `sections.rs`, `limits.rs` and `modules.rs`: its name, type,
+//! default, range, sentences about it, and whether a reload applies it. Reading, the resolved output, the
+//! differences at a reload and the reference file `config/meerkat.toml` all follow from these tables.
 
 #[macro_use]
 mod schema;
@@ -42,7 +42,8 @@ pub fn environment() -> Vec<(OsString, OsString)> {
     std::env::vars_os().collect()
 }
 
-/// Reads the file, if any, lays the environment over it, and checks the whole. All faults are returned at once.
+/// Reads the file, if any, lays the environment over it, and checks the whole. All faults are returned at
+/// once.
 pub fn load(file: Option<&Path>, environment: &[(OsString, OsString)]) -> Result<Config, Problems> {
     let Some(file) = file else { return parse("", Path::new(""), environment) };
     match std::fs::read_to_string(file) {

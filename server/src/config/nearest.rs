@@ -2,7 +2,8 @@
 
 use strsim::jaro_winkler;
 
-/// The known key that is nearest to an unknown one. A like name in the same section goes before a like name elsewhere.
+/// The known key that is nearest to an unknown one. A like name in the same section goes before a like name
+/// elsewhere.
 pub(super) fn nearest_key<'a>(unknown: &str, known: &'a [String]) -> &'a str {
     let (section, name) = split(unknown);
     let score = |candidate: &&String| {

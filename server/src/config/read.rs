@@ -1,5 +1,5 @@
-//! From the tree of what was written to a `Config`: each section takes its keys, every fault is noted, none ends the
-//! reading.
+//! From the tree of what was written to a `Config`: each section takes its keys, every fault is noted, none
+//! ends the reading.
 
 use std::borrow::Cow;
 

@@ -12,8 +12,8 @@ pub fn resolved_toml(config: &Config) -> String {
     page.text.trim_start().to_owned()
 }
 
-/// The text of `config/meerkat.toml`: every key with its default, its range and its sentences. What is absent by
-/// default is commented out: `#key = ...` is a setting, `# Words` are words.
+/// The text of `config/meerkat.toml`: every key with its default, its range and its sentences. What is absent
+/// by default is commented out: `#key = ...` is a setting, `# Words` are words.
 pub fn reference_toml() -> String {
     let mut page = Page { text: REFERENCE_HEAD.to_owned(), reference: true, commented: false };
     page.body(&Config::default(), "", None);
@@ -23,13 +23,13 @@ pub fn reference_toml() -> String {
 const REFERENCE_HEAD: &str = "\
 # Meerkat's configuration: every key, with its default. A server without any file behaves as this one says.
 #
-# Looked for at `--config FILE`, MEERKAT_CONFIG, /member/meerkat.toml, /etc/meerkat/meerkat.toml. `meerkat --check`
-# says what is wrong with it, and prints what results. An environment variable goes before the file:
-# MEERKAT__STORAGE__SQLITE__PATH is storage.sqlite.path, MEERKAT__STORAGE__SQLITE__PATH_FILE names a file to read it
-# from, MEERKAT__LISTEN__C2S__0__PORT is the port of the first entry of listen.c2s.
+# Looked for at `--config FILE`, MEERKAT_CONFIG, /member/meerkat.toml, /etc/meerkat/meerkat.toml.
+# `meerkat --check` says what is wrong with it, and prints what results. An environment variable goes before
+# the file: MEERKAT__STORAGE__SQLITE__PATH is storage.sqlite.path, MEERKAT__STORAGE__SQLITE__PATH_FILE names a
+# file to read it from, MEERKAT__LISTEN__C2S__0__PORT is the port of the first entry of listen.c2s.
 #
-# In brackets behind a key's sentences: what it may be, and `restart` when a change takes effect only when the server
-# starts again. All others take effect at a reload: `meerkatctl server reload`, or SIGHUP.
+# In brackets behind a key's sentences: what it may be, and `restart` when a change takes effect only when the
+# server starts again. All others take effect at a reload: `meerkatctl server reload`, or SIGHUP.
 ";
 
 struct Page {

@@ -1,7 +1,7 @@
 //! The tables in which keys are written down, and what can be asked of them.
 //!
-//! `settings!` declares a section. A section can be walked: reading, showing and comparing configurations are such
-//! walks, and know no key by name.
+//! `settings!` declares a section. A section can be walked: reading, showing and comparing configurations are
+//! such walks, and know no key by name.
 
 use std::ops::RangeInclusive;
 
@@ -59,9 +59,9 @@ pub(super) enum Shown<'a> {
 
 /// Declares a section: a struct of settings with its defaults.
 ///
-/// A line reads `APPLIES NAME: TYPE = DEFAULT, in RANGE, like EXAMPLE;`. APPLIES is `now` or `restart` (when a change
-/// takes effect), `required` (no default), or `section` (a table of its own). RANGE bounds a number; EXAMPLE is TOML
-/// that the reference file shows for a key that is absent by default.
+/// A line reads `APPLIES NAME: TYPE = DEFAULT, in RANGE, like EXAMPLE;`. APPLIES is `now` or `restart` (when
+/// a change takes effect), `required` (no default), or `section` (a table of its own). RANGE bounds a number;
+/// EXAMPLE is TOML that the reference file shows for a key that is absent by default.
 macro_rules! settings {
     (
         $(#[doc = $about:literal])+

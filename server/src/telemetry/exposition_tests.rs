@@ -14,7 +14,8 @@ struct Family {
     samples: Vec<(String, String, f64)>,
 }
 
-/// Reads the page and checks its form: each family in one piece, described before its samples, `# EOF` at the end.
+/// Reads the page and checks its form: each family in one piece, described before its samples, `# EOF` at the
+/// end.
 fn families(text: &str) -> BTreeMap<String, Family> {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     let mut current = String::new();
@@ -63,7 +64,8 @@ fn names_follow_the_conventions() {
         assert!(name.chars().all(name_char) && !name.contains("__"), "{name}");
         assert!(family.help.ends_with('.') && family.help.len() > 10, "{name}: {}", family.help);
         assert!(!family.samples.is_empty(), "{name}");
-        // OpenMetrics: the unit is the end of the name. promtool: base units only, and `_total` for counters alone.
+        // OpenMetrics: the unit is the end of the name. promtool: base units only, and `_total` for counters
+        // alone.
         if let Some(unit) = &family.unit {
             assert!(name.ends_with(&format!("_{unit}")), "{name}");
             assert!(["seconds", "bytes"].contains(&unit.as_str()), "{name}");

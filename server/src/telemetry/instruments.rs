@@ -61,7 +61,8 @@ impl<L: Label, T> Per<L, T> {
     }
 }
 
-/// How often a value fell between two bounds. Values and bounds are whole numbers, of nanoseconds or of things.
+/// How often a value fell between two bounds. Values and bounds are whole numbers, of nanoseconds or of
+/// things.
 #[derive(Debug)]
 pub struct Histogram {
     bounds: &'static [u64],

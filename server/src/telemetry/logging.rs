@@ -1,7 +1,8 @@
-//! Log lines: text for people or JSON for machines, on standard output, with a level that can change at run time.
+//! Log lines: text for people or JSON for machines, on standard output, with a level that can change at run
+//! time.
 //!
-//! The server's own code is heard from the configured level up; libraries from warnings up, unless a filter names
-//! them: below that, some of them repeat what they carry.
+//! The server's own code is heard from the configured level up; libraries from warnings up, unless a filter
+//! names them: below that, some of them repeat what they carry.
 
 use std::io::{self, IsTerminal};
 

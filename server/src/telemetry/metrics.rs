@@ -21,8 +21,8 @@ use super::process;
 use crate::config::Mechanism;
 use crate::storage::StoreError;
 
-/// Everything that is counted. The fields are public: whoever counts seldom does so directly; what is counted for
-/// each stanza has a method.
+/// Everything that is counted. The fields are public: whoever counts seldom does so directly; what is counted
+/// for each stanza has a method.
 #[derive(Debug)]
 pub struct Metrics {
     /// Clients' connections that are open, whether or not they logged in.

@@ -1,6 +1,7 @@
 //! What the server tells of itself: log lines, metrics, and whether it is well.
 //!
-//! Nothing here knows a session or a store; they count into `metrics::Metrics` and report to `health::Health`.
+//! Nothing here knows a session or a store; they count into `metrics::Metrics` and report to
+//! `health::Health`.
 
 pub mod bound;
 #[cfg(test)]

@@ -77,8 +77,8 @@ impl Page<'_> {
     }
 }
 
-/// OpenMetrics' text form in Prometheus's older one: a counter is described by its whole name, and units and the mark
-/// of the end are comments that mean nothing.
+/// OpenMetrics' text form in Prometheus's older one: a counter is described by its whole name, and units and
+/// the mark of the end are comments that mean nothing.
 pub(super) fn older_form(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
     let mut lines = openmetrics.lines().peekable();
