@@ -56,12 +56,19 @@ pub struct Listening {
 #[derive(Debug)]
 pub enum StartError {
     /// The data folder cannot be made or written.
-    DataDir { folder: PathBuf, error: std::io::Error },
+    DataDir {
+        folder: PathBuf,
+        error: std::io::Error,
+    },
     Store(StoreError),
     Modules(Vec<String>),
     Certificates(Vec<CertificateError>),
     /// A port cannot be listened on.
-    Listen { address: SocketAddr, key: String, error: std::io::Error },
+    Listen {
+        address: SocketAddr,
+        key: String,
+        error: std::io::Error,
+    },
 }
 
 impl Node {
@@ -113,15 +120,8 @@ impl Node {
             .map_err(StartError::Certificates)?;
         let admission = Arc::new(Admission::new(&config));
         let (stopping, stops) = watch::channel(false);
-        let c2s = C2s::new(
-            router.clone(),
-            tls.clone(),
-            admission,
-            passwords,
-            config.clone(),
-            fake_key,
-            stops,
-        );
+        let c2s =
+            C2s::new(router.clone(), tls.clone(), admission, passwords, config.clone(), fake_key, stops);
         store_is_well.good();
         let node = Node {
             router,
@@ -146,7 +146,8 @@ impl Node {
         let mut listening = Listening { c2s: Vec::new(), metrics: Vec::new() };
         for (index, settings) in config.listen.c2s.iter().enumerate() {
             let address = SocketAddr::new(settings.ip, settings.port);
-            let refused = |error| StartError::Listen { address, key: format!("listen.c2s[{index}].port"), error };
+            let refused =
+                |error| StartError::Listen { address, key: format!("listen.c2s[{index}].port"), error };
             let listener = Listener::bind(settings).map_err(refused)?;
             listening.c2s.push((listener.address().map_err(refused)?, settings.tls));
             tokio::spawn(listener.run(self.c2s.clone(), self.stopping.subscribe()));
@@ -171,10 +172,12 @@ impl Node {
 
     /// Takes up what a new configuration changes without a restart. Gives every change, with whether
     /// it applies now.
-    pub fn reload(&self, new: Config) -> Vec<config::Change> {
+    pub fn reload(&self, mut new: Config) -> Vec<config::Change> {
         let old = self.config.load_full();
         let changes = config::diff(&old, &new);
-        let new = Arc::new(config::applied(&old, new));
+        // Which domains there are is settled at the start; what else needs a restart is not read again.
+        new.general.hosts = old.general.hosts.clone();
+        let new = Arc::new(new);
         self.router.domains.store(Arc::new(domains(&new)));
         self.tls.reload(&new.tls, &new.general.hosts);
         self.c2s.reload(new.clone());
@@ -250,7 +253,8 @@ async fn shared_key<const N: usize>(store: &Arc<dyn Store>, name: &str) -> Resul
     let mut proposed = vec![0; N];
     crate::c2s::chance(&mut proposed);
     let kept = store.shared_secret(name, proposed).await.map_err(StartError::Store)?;
-    kept.try_into().map_err(|_| StartError::Store(StoreError::Damaged(format!("the secret {name} has another length"))))
+    kept.try_into()
+        .map_err(|_| StartError::Store(StoreError::Damaged(format!("the secret {name} has another length"))))
 }
 
 fn make_data_dir(folder: &Path) -> Result<(), StartError> {

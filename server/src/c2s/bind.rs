@@ -55,12 +55,7 @@ pub async fn bind(
 }
 
 /// RFC 6120 section 7.7.2.2: what a new session does that wants the resource of another.
-fn address(
-    wanted: Jid,
-    by_server: bool,
-    policy: Conflict,
-    entries: &SessionsAt,
-) -> Result<Jid, StanzaError> {
+fn address(wanted: Jid, by_server: bool, policy: Conflict, entries: &SessionsAt) -> Result<Jid, StanzaError> {
     let taken = entries.iter().any(|e| e.jid == wanted);
     match policy {
         Conflict::Refuse if taken && !by_server => Err(StanzaError::new(Condition::Conflict)),

@@ -80,7 +80,8 @@ impl C2s {
     pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, listener: &C2sListener) {
         let settings = self.settings.load_full();
         let within = Duration::from_secs(settings.config.limits.unauthenticated_seconds.into());
-        let (stream, peer) = match proxy_protocol::receive(stream, peer, &listener.proxy_protocol_from).await {
+        let (stream, peer) = match proxy_protocol::receive(stream, peer, &listener.proxy_protocol_from).await
+        {
             Ok(received) => received,
             Err(error) => return tracing::debug!(%peer, %error, "no PROXY header where one was due"),
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use xmpp_core::sasl::{AuthError, Mechanism, PasswordCheck, TlsInfo};
 use xmpp_core::stream::{Action, Established, Lookup, Negotiation, Verdict};
-use xmpp_core::xml::Scanner;
+use xmpp_core::xml::{Frame, Scanner};
 use xmpp_core::{BareJid, Condition, Jid, StanzaError, StreamCondition, StreamError};
 
 use super::admission::Permit;
@@ -21,8 +21,8 @@ use super::{C2s, buffers, chance, resume};
 use crate::config::TlsMode;
 use crate::router::wait;
 use crate::session::{Peer, Session};
-use crate::storage::{OfflineQueue, Users};
-use crate::telemetry::metrics::Login;
+use crate::telemetry::bound::Bound as Limit;
+use crate::telemetry::labels::Login;
 
 pub struct Negotiator {
     c2s: Arc<C2s>,
@@ -33,6 +33,8 @@ pub struct Negotiator {
     peer: SocketAddr,
     permit: Option<Permit>,
     mechanism: Option<Mechanism>,
+    /// Where the stream goes, as its header says: the certificate follows from it.
+    to: Option<String>,
     /// Bytes that came so far.
     received: usize,
     outcome: Option<Outcome>,
@@ -74,6 +76,7 @@ impl Negotiator {
             peer,
             permit,
             mechanism: None,
+            to: None,
             received: 0,
             outcome: None,
         }
@@ -109,7 +112,12 @@ impl Negotiator {
                 Progress::Going => {}
                 Progress::Over => return,
                 Progress::Hungry => match self.scanner.next() {
-                    Ok(Some(frame)) => self.negotiation.handle_frame(frame, &mut chance),
+                    Ok(Some(frame)) => {
+                        if let Frame::Header(header) = &frame {
+                            self.to.clone_from(&header.to);
+                        }
+                        self.negotiation.handle_frame(frame, &mut chance);
+                    }
                     Ok(None) => self.feed().await,
                     Err(error) => self.negotiation.handle_error(error),
                 },
@@ -135,7 +143,7 @@ impl Negotiator {
         self.received += read;
         self.c2s.router.metrics.bytes_in(read);
         if self.received > self.settings.config.limits.unauthenticated_bytes as usize {
-            self.c2s.router.metrics.refused(crate::telemetry::metrics::Bound::UnauthenticatedBytes);
+            self.c2s.router.metrics.refused(Limit::UnauthenticatedBytes);
             let error = StreamError::new(StreamCondition::PolicyViolation)
                 .with_text("too much before authentication");
             return self.negotiation.handle_error(error);
@@ -204,8 +212,7 @@ impl Negotiator {
             return Progress::Over;
         };
         let within = Duration::from_secs(self.settings.config.limits.unauthenticated_seconds.into());
-        let to = self.negotiation.host().map(|host| host.name.clone());
-        match self.c2s.tls.accept(stream, to.as_deref(), false, within).await {
+        match self.c2s.tls.accept(stream, self.to.as_deref(), false, within).await {
             Ok(accepted) => {
                 self.socket = Arc::new(Socket::tls(accepted.socket, accepted.connection));
                 self.negotiation.tls_established(accepted.info);
@@ -253,16 +260,22 @@ impl Negotiator {
     fn authenticated(&mut self, account: &BareJid, mechanism: Mechanism) {
         self.mechanism = Some(mechanism);
         self.c2s.admission.logged_in(self.peer.ip(), account);
-        self.c2s.router.metrics.login(mechanism, Login::Success);
+        self.count(mechanism, Login::Success);
     }
 
     fn failed(&mut self, account: Option<BareJid>, mechanism: Option<Mechanism>, error: AuthError) {
         tracing::info!(peer = %self.peer, ?account, ?mechanism, ?error, "a login failed");
         if let Some(mechanism) = mechanism {
-            self.c2s.router.metrics.login(mechanism, Login::of(error));
+            self.count(mechanism, outcome(error));
         }
         if error.is_failed_login() {
             self.c2s.admission.failed_login(self.peer.ip(), account.as_ref());
+        }
+    }
+
+    fn count(&self, mechanism: Mechanism, result: Login) {
+        if let Ok(mechanism) = mechanism.name().parse() {
+            self.c2s.router.metrics.login(mechanism, result);
         }
     }
 
@@ -340,5 +353,15 @@ impl Negotiator {
             permit: self.permit.take(),
         };
         tokio::spawn(reader.run());
+    }
+}
+
+fn outcome(error: AuthError) -> Login {
+    match error {
+        AuthError::Aborted => Login::Aborted,
+        AuthError::AccountDisabled | AuthError::CredentialsExpired => Login::Disabled,
+        AuthError::Unavailable => Login::Temporary,
+        error if error.is_failed_login() => Login::NotAuthorized,
+        _ => Login::Malformed,
     }
 }

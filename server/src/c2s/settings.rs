@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use xmpp_core::sasl::{Credentials, ScramHash};
+use xmpp_core::sasl::{Credentials, Mechanism, ScramHash};
 use xmpp_core::stream::{self, Fakes, Host, Hosts, StartTls};
 use xmpp_core::xml::Limits;
 
@@ -11,7 +11,7 @@ use super::reader::ReaderSettings;
 use super::task::TaskSettings;
 use crate::config::{Config, Limit, TlsMode};
 use crate::router::Router;
-use crate::storage::{Authentication, Users};
+use crate::storage::Authentication;
 
 pub struct Settings {
     pub config: Arc<Config>,
@@ -61,7 +61,11 @@ fn task_settings(config: &Config) -> TaskSettings {
     let seconds = |n: u32| Duration::from_secs(n.into());
     TaskSettings {
         // Half a century is as good as never.
-        ping_after: config.c2s.ping_after_seconds.at_most().map_or(Duration::from_secs(50 * 31_536_000), |n| Duration::from_secs(n)),
+        ping_after: config
+            .c2s
+            .ping_after_seconds
+            .at_most()
+            .map_or(Duration::from_secs(50 * 31_536_000), |n| Duration::from_secs(n)),
         ping_timeout: seconds(config.c2s.ping_timeout_seconds),
         write_timeout: seconds(config.c2s.write_timeout_seconds),
         unacknowledged_stanzas: config.limits.unacknowledged_stanzas as usize,
@@ -94,7 +98,7 @@ fn stream_settings(
     stream::Settings {
         hosts: Hosts::new(default, hosts),
         start_tls,
-        mechanisms: config.auth.mechanisms.iter().map(|mechanism| mechanism.to_sasl()).collect(),
+        mechanisms: mechanisms(config),
         plain_without_tls: config.auth.plain_without_tls,
         fakes: Fakes { key: fake_key, iterations: config.auth.scram_iterations },
         max_bytes: Some(config.limits.stanza_bytes as usize),
@@ -105,6 +109,10 @@ fn stream_settings(
         resumption: config.c2s.resume_seconds > 0,
         rfc3920_error_name: config.c2s.rfc3920_error_names,
     }
+}
+
+fn mechanisms(config: &Config) -> Vec<Mechanism> {
+    config.auth.mechanisms.iter().filter_map(|mechanism| Mechanism::from_name(mechanism.as_str())).collect()
 }
 
 fn stream_host(router: &Router, name: &str) -> Host {

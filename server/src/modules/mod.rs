@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::host::{Host, HostBuilder};
 use crate::storage::Store;
 
@@ -13,6 +14,7 @@ use crate::storage::Store;
 pub struct Parts {
     pub config: Arc<Config>,
     pub store: Arc<dyn Store>,
+    pub directory: Arc<Directory>,
 }
 
 /// Every module, in its order: guards (may refuse), stamps (may change), records (name owners),
