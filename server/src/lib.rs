@@ -6,13 +6,9 @@ pub mod clock;
 pub mod config;
 pub mod host;
 pub mod modules;
+pub mod node;
 pub mod plugins;
 pub mod router;
 pub mod session;
 pub mod storage;
-pub mod telemetry {
-    pub mod metrics {
-        #[derive(Default)]
-        pub struct Metrics;
-    }
-}
+pub mod telemetry;

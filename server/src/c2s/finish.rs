@@ -62,6 +62,9 @@ impl Task {
         self.last_words(end).await;
         self.session.link.stop_reader();
         let left = self.left();
+        if end == End::Lost {
+            self.c2s.timed_out.note(&self.session);
+        }
         self.router.close_session(&self.session, end, left).await;
         self.session.link.finished();
     }
@@ -119,10 +122,15 @@ fn stream_error(end: End) -> Option<StreamError> {
         End::Closed | End::Failed | End::Lost => None,
         End::Replaced => Some(StreamError::new(StreamCondition::Conflict)),
         End::Kicked => Some(
-            StreamError::new(StreamCondition::PolicyViolation).with_text("the session was ended by an operator"),
+            StreamError::new(StreamCondition::PolicyViolation)
+                .with_text("the session was ended by an operator"),
         ),
-        End::Removed => Some(StreamError::new(StreamCondition::NotAuthorized).with_text("the account is gone")),
-        End::Slow => Some(StreamError::new(StreamCondition::ResourceConstraint).with_text("too slow to keep up")),
+        End::Removed => {
+            Some(StreamError::new(StreamCondition::NotAuthorized).with_text("the account is gone"))
+        }
+        End::Slow => {
+            Some(StreamError::new(StreamCondition::ResourceConstraint).with_text("too slow to keep up"))
+        }
         End::Shutdown => Some(StreamError::new(StreamCondition::SystemShutdown)),
     }
 }

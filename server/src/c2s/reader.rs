@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use xmpp_core::xml::{Frame, Scanner};
+use xmpp_core::xml::{Fault, Frame, Malformed, Scanner};
 use xmpp_core::{Condition, Element, Stanza, StanzaError, StreamCondition, StreamError, ns, sm};
 
+use super::admission::Permit;
 use super::buffers;
 use super::socket::Socket;
 use crate::router::{Fate, Router};
@@ -37,6 +38,8 @@ pub struct Reader {
     pub lang: Option<Arc<str>>,
     /// `<enable/>` was accepted on this session.
     pub managed: bool,
+    /// The connection's place among those that are allowed; given back with the reader.
+    pub permit: Option<Permit>,
 }
 
 /// Why a reader stops.
@@ -68,22 +71,25 @@ impl Reader {
                 return stop;
             }
             let read = {
-                // Only here is it told to stop: a stanza that was begun reaches its fate.
-                let ready = tokio::select! {
-                    ready = self.socket.readable() => ready,
-                    _ = self.stop.notified() => return Stop::Told,
-                };
-                if ready.is_err() {
-                    return Stop::Lost;
-                }
                 let mut buffer = buffers::read_buffer();
                 match self.socket.try_read(&mut buffer) {
                     Ok(0) => return Stop::Lost,
                     Ok(read) => {
                         self.scanner.feed(&buffer[..read]);
-                        read
+                        Some(read)
                     }
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => continue,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => None,
+                    Err(_) => return Stop::Lost,
+                }
+            };
+            let Some(read) = read else {
+                // Only here is it told to stop: a stanza that was begun reaches its fate.
+                let ready = tokio::select! {
+                    ready = self.socket.readable() => ready,
+                    _ = self.stop.notified() => return Stop::Told,
+                };
+                match ready {
+                    Ok(()) => continue,
                     Err(_) => return Stop::Lost,
                 }
             };
@@ -102,7 +108,7 @@ impl Reader {
             };
             let handled = match frame {
                 Frame::Stanza(stanza) => self.stanza(stanza).await,
-                Frame::Malformed { stanza, condition } => self.malformed(&stanza, condition).await,
+                Frame::Malformed(malformed) => self.malformed(malformed).await,
                 Frame::Element(element) => self.element(element).await,
                 Frame::Header(_) => Err(StreamError::new(StreamCondition::NotWellFormed)),
                 Frame::Close => {
@@ -149,10 +155,13 @@ impl Reader {
     }
 
     /// A stanza that cannot be routed as it is: its sender is told.
-    async fn malformed(&mut self, stanza: &Stanza, condition: Condition) -> Result<(), StreamError> {
+    async fn malformed(&mut self, malformed: Malformed) -> Result<(), StreamError> {
+        let Malformed { mut stanza, condition, fault } = malformed;
         self.router.metrics.stanza_in(stanza.kind);
+        if fault == Fault::From {
+            return Err(StreamError::new(StreamCondition::InvalidFrom));
+        }
         self.session.inbound.below(1, usize::MAX).await;
-        let mut stanza = stanza.clone();
         stanza.from = Some(self.session.jid.clone());
         if let Some(reply) = stanza.error_reply(&StanzaError::new(condition)) {
             self.session.put_waiting(Arc::new(Delivery::new(reply, self.router.now()))).await;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use xmpp_core::Kind;
 use xmpp_core::sm::{self, Outgoing};
 
+use super::C2s;
 use super::buffers;
 use super::hold::{Hold, is_unimportant};
 use super::socket::Socket;
@@ -20,14 +21,14 @@ use crate::storage::Millis;
 
 /// One write carries at most about this much.
 const WRITE_BYTES: usize = 64 * 1024;
-/// A peer that takes nothing for so long is gone.
-const WRITE_STALL: Duration = Duration::from_secs(60);
 
 /// How the task treats its session; from the configuration, at bind.
 #[derive(Debug, Clone)]
 pub struct TaskSettings {
     pub ping_after: Duration,
     pub ping_timeout: Duration,
+    /// A peer that takes nothing for so long is gone.
+    pub write_timeout: Duration,
     pub unacknowledged_stanzas: usize,
     pub unacknowledged_bytes: usize,
     pub held_stanzas: usize,
@@ -35,6 +36,7 @@ pub struct TaskSettings {
 }
 
 pub struct Task {
+    pub(super) c2s: Arc<C2s>,
     pub(super) router: Arc<Router>,
     pub(super) session: Arc<Session>,
     pub(super) mail: mpsc::Receiver<Arc<Delivery>>,
@@ -67,8 +69,6 @@ pub(super) struct Connection {
 pub(super) struct Unacknowledged {
     pub(super) queue: Outgoing<Arc<Delivery>>,
     pub(super) resume: Option<Duration>,
-    /// An `<r/>` is out.
-    pub(super) requested: bool,
 }
 
 /// What the task waits for next.
@@ -80,15 +80,16 @@ enum Next {
 
 impl Task {
     pub fn new(
-        router: Arc<Router>,
+        c2s: Arc<C2s>,
         session: Arc<Session>,
         mail: mpsc::Receiver<Arc<Delivery>>,
         settings: Arc<TaskSettings>,
-        socket: Arc<Socket>,
-        generation: u64,
+        connection: Connection,
     ) -> Task {
-        let connection = Some(Connection { socket, generation });
+        let router = c2s.router.clone();
+        let connection = Some(connection);
         Task {
+            c2s,
             router,
             session,
             mail,
@@ -157,7 +158,6 @@ impl Task {
             self.unacknowledged = Some(Box::new(Unacknowledged {
                 queue: Outgoing::new(bounds.0, bounds.1),
                 resume: enable.resume_seconds.map(|s| Duration::from_secs(s.into())),
-                requested: false,
             }));
         }
         if answer_due {
@@ -187,7 +187,8 @@ impl Task {
         if out.0.is_empty() {
             return false;
         }
-        self.request_acknowledgement(&mut out.0);
+        let idle = out.0.len() < WRITE_BYTES;
+        self.request_acknowledgement(idle, &mut out.0);
         self.router.metrics.bytes_out(out.0.len());
         match self.write(&socket, &out.0).await {
             true => written.iter().for_each(|delivery| self.taken(delivery)),
@@ -200,7 +201,12 @@ impl Task {
         true
     }
 
-    pub(super) fn encode(&mut self, delivery: Arc<Delivery>, out: &mut Vec<u8>, written: &mut Vec<Arc<Delivery>>) {
+    pub(super) fn encode(
+        &mut self,
+        delivery: Arc<Delivery>,
+        out: &mut Vec<u8>,
+        written: &mut Vec<Arc<Delivery>>,
+    ) {
         match self.slept.is_some_and(|(from, to)| (from..=to).contains(&delivery.time)) {
             true => self.delayed(&delivery).write(out),
             false => delivery.stanza.write(out),
@@ -264,18 +270,16 @@ impl Task {
         self.unacknowledged.as_ref().is_some_and(|u| u.queue.is_full())
     }
 
-    fn request_acknowledgement(&mut self, out: &mut Vec<u8>) {
+    fn request_acknowledgement(&mut self, idle: bool, out: &mut Vec<u8>) {
         if let Some(unacknowledged) = &mut self.unacknowledged
-            && !unacknowledged.requested
-            && !unacknowledged.queue.is_empty()
+            && unacknowledged.queue.take_request(idle)
         {
-            unacknowledged.requested = true;
             sm::write_r(out);
         }
     }
 
     pub(super) async fn write(&self, socket: &Socket, mut bytes: &[u8]) -> bool {
-        let stalled = Instant::now() + WRITE_STALL;
+        let stalled = Instant::now() + self.settings.write_timeout;
         loop {
             let attempt = match bytes.is_empty() {
                 false => socket.try_write(bytes).map(|taken| bytes = &bytes[taken..]),

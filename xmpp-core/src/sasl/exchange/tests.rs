@@ -360,6 +360,17 @@ fn nothing_is_done_out_of_turn() {
     assert!(matches!(exchange.respond(b"c=biws,r=a,p=AAAA", &full_offer()), Step::Failed(_)));
 }
 
+#[test]
+fn a_message_is_bounded() {
+    for mechanism in Mechanism::ALL {
+        let name = "u".repeat(MAX_MESSAGE_BYTES);
+        for message in [format!("n,,n={name},r=a"), format!("\0{name}\0pencil")] {
+            let step = Exchange::new(mechanism).respond(message.as_bytes(), &full_offer());
+            assert!(matches!(step, Step::Failed(AuthError::Malformed)), "{step:?}");
+        }
+    }
+}
+
 /// Pieces that SCRAM is made of, so that garbage gets further than the first byte.
 fn near_scram() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
