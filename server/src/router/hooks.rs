@@ -2,6 +2,7 @@
 //!
 //! The order in which modules are called is the order of lines in `modules/mod.rs`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -150,10 +151,42 @@ pub enum Target {
     Nobody(BareJid),
 }
 
+impl Iq<'_> {
+    /// For what can only be asked and not be set.
+    pub fn is_get(&self) -> Result<(), StanzaError> {
+        if self.is_set { Err(StanzaError::not_allowed()) } else { Ok(()) }
+    }
+
+    /// The asker's own account, for what nobody else may see or change: `error` for all others, so
+    /// that it does not show whose account exists.
+    pub fn own(&self, error: StanzaError) -> Result<&Arc<AccountInfo>, StanzaError> {
+        match &self.target {
+            Target::Own(account) => Ok(account),
+            _ => Err(error),
+        }
+    }
+}
+
 pub type IqResult = Result<Option<Element>, StanzaError>;
 
 /// Answers the IQs of a namespace. The engine makes the reply of what is returned, so that none goes
 /// unanswered.
 pub trait AnswerIq: Send + Sync {
     fn answer<'a>(&'a self, iq: &'a Iq<'a>, router: &'a Arc<Router>) -> Answer<'a, IqResult>;
+}
+
+/// A client that has not authenticated and wants an account.
+pub struct Registrant<'a> {
+    /// The domain of the stream.
+    pub domain: &'a str,
+    pub address: IpAddr,
+    /// `set` or `get`.
+    pub is_set: bool,
+    /// The `<query/>` of `jabber:iq:register`.
+    pub query: Element,
+}
+
+/// Makes accounts for clients that have none (XEP-0077 section 3.1.1).
+pub trait RegisterAccount: Send + Sync {
+    fn register<'a>(&'a self, registrant: &'a Registrant<'a>, router: &'a Arc<Router>) -> Fut<'a, IqResult>;
 }

@@ -7,6 +7,7 @@
 pub mod hooks;
 
 pub mod backlog;
+mod before_login;
 mod commit;
 mod deliver;
 mod ending;
@@ -30,7 +31,7 @@ use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::host::Host;
 use crate::session::{Delivery, Session, Sessions};
-use crate::storage::{Millis, Store};
+use crate::storage::{Millis, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use commit::Pending;
 use hooks::{Letter, Sender, Verdict};
@@ -240,6 +241,15 @@ impl Router {
 /// What a store's failure means to the sender: try again later (messages.md, rule 1).
 pub fn wait() -> StanzaError {
     StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait)
+}
+
+/// What a store's failure means to a client that asked for a read or a write of its own. What else
+/// `Conflict` and `Full` mean only the module knows.
+pub fn stanza_error(error: &StoreError) -> StanzaError {
+    match error {
+        StoreError::Unavailable(_) | StoreError::Damaged(_) | StoreError::Full(_) => wait(),
+        StoreError::Conflict(_) => StanzaError::new(Condition::Conflict),
+    }
 }
 
 /// Is it a message's `type` that RFC 6121 section 5.2.2 treats as normal?
