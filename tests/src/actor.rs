@@ -118,7 +118,8 @@ impl Actor {
         ))
         .await;
         let bound = self.stanza().await;
-        let jid = bound.payload.get("bind", ns::BIND).and_then(|bind| Some(bind.find("jid", ns::BIND)?.content()));
+        let jid =
+            bound.payload.get("bind", ns::BIND).and_then(|bind| Some(bind.find("jid", ns::BIND)?.content()));
         self.jid = Some(jid.expect("an address").parse().expect("a good one"));
     }
 
