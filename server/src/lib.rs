@@ -2,8 +2,10 @@
 
 pub mod accounts;
 pub mod c2s;
+pub mod capabilities;
 pub mod clock;
 pub mod config;
+pub mod directory;
 pub mod directory;
 pub mod host;
 pub mod modules;
