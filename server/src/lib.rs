@@ -6,7 +6,6 @@ pub mod capabilities;
 pub mod clock;
 pub mod config;
 pub mod directory;
-pub mod directory;
 pub mod host;
 pub mod modules;
 pub mod node;
