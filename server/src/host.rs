@@ -46,7 +46,6 @@ pub struct Host {
     pub account_features: Vec<&'static str>,
     server_forms: Vec<Form>,
     server_nodes: Vec<Node>,
-    features_before_login: Vec<Element>,
     features_after_login: Vec<StreamFeature>,
 }
 
@@ -151,12 +150,11 @@ impl HostBuilder {
         self.host.features_after_login.push(Box::new(feature));
     }
 
-    /// Makes accounts for clients that have none; announced by `feature` before authentication.
-    pub fn register(&mut self, hook: Arc<dyn RegisterAccount>, feature: Element) {
+    /// Makes accounts for clients that have none; the stream announces it to them.
+    pub fn register(&mut self, hook: Arc<dyn RegisterAccount>) {
         if let Some((other, _)) = self.host.register.replace((self.module, hook)) {
             self.errors.push(format!("the modules {other} and {} both register accounts", self.module));
         }
-        self.host.features_before_login.push(feature);
     }
 
     pub fn build(mut self) -> Result<Host, Vec<String>> {
@@ -185,13 +183,7 @@ impl Host {
         info(&self.account_identities, &self.account_features)
     }
 
-    /// What the stream announces to a client that is not authenticated yet, besides what belongs to
-    /// the stream itself.
-    pub fn features_before_login(&self) -> &[Element] {
-        &self.features_before_login
-    }
-
-    /// What it announces behind authentication.
+    /// What the stream announces behind authentication, besides what belongs to the stream itself.
     pub fn features_after_login(&self) -> Vec<Element> {
         self.features_after_login.iter().map(|feature| feature(self)).collect()
     }

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod c2s;
+pub mod capabilities;
 pub mod clock;
 pub mod config;
 pub mod directory;

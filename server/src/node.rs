@@ -38,7 +38,8 @@ pub struct Node {
     pub health: Health,
     pub data_dir: PathBuf,
     pub started: Instant,
-    config: ArcSwap<Config>,
+    /// As it is now; shared with the modules.
+    config: Arc<ArcSwap<Config>>,
     stopping: watch::Sender<bool>,
     store_is_well: Condition,
     listens: Condition,
@@ -110,8 +111,14 @@ impl Node {
             config.auth.hashing_threads as usize,
             config.auth.hashing_queue as usize,
         ));
-        let directory = Arc::new(Directory::new(router.clone(), passwords.clone(), config.clone()));
-        let parts = Parts { config: config.clone(), store: store.clone(), directory: directory.clone() };
+        let live = Arc::new(ArcSwap::new(config.clone()));
+        let directory = Arc::new(Directory::new(&router, passwords.clone(), live.clone()));
+        let parts = Parts {
+            config: config.clone(),
+            live: live.clone(),
+            store: store.clone(),
+            directory: directory.clone(),
+        };
         router.set_host(modules::install(&parts).map_err(StartError::Modules)?);
 
         let tls = Tls::start(&config.tls, &config.general.hosts, data_dir, ticket_key)
@@ -131,7 +138,7 @@ impl Node {
             health,
             data_dir: data_dir.to_owned(),
             started: Instant::now(),
-            config: ArcSwap::new(config),
+            config: live,
             stopping,
             store_is_well,
             listens,
@@ -178,8 +185,9 @@ impl Node {
         let new = Arc::new(config::reloaded(&old, &new));
         self.router.domains.store(Arc::new(domains(&new)));
         self.tls.reload(&new.tls, &new.general.hosts);
-        self.c2s.reload(new.clone());
-        self.config.store(new);
+        // Before the streams ask the modules for their features.
+        self.config.store(new.clone());
+        self.c2s.reload(new);
         changes
     }
 

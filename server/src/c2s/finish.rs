@@ -75,8 +75,9 @@ impl Task {
         let mut out = buffers::write_buffer();
         out.0.append(&mut self.due);
         let mut written: Vec<Arc<Delivery>> = Vec::new();
-        if matches!(end, End::Closed | End::Shutdown) {
-            // Behaviour 16: what was on its way is flushed before the stream closes.
+        if matches!(end, End::Closed | End::Shutdown | End::Removed) {
+            // Behaviour 16: what was on its way is flushed before the stream closes. Who removed its own
+            // account is to read the answer.
             self.flushing = true;
             self.inactive = false;
             while !self.is_blocked()

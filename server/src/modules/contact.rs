@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use xmpp_core::{Element, ns};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Uri};
 use crate::host::{HostBuilder, Module};
 
 const FORM_TYPE: &str = "http://jabber.org/network/serverinfo";
@@ -38,18 +38,18 @@ fn form(contact: &config::Contact) -> Option<Element> {
     let fields: Vec<Element> = fields
         .into_iter()
         .filter(|(_, addresses)| !addresses.is_empty())
-        .map(|(var, addresses)| field(var, "list-multi", addresses))
+        .map(|(var, addresses)| field(var, "list-multi", addresses.iter().map(Uri::as_str)))
         .collect();
     if fields.is_empty() {
         return None;
     }
-    let form_type = field("FORM_TYPE", "hidden", &[FORM_TYPE.to_owned()]);
+    let form_type = field("FORM_TYPE", "hidden", [FORM_TYPE].into_iter());
     let form = Element::new("x", ns::DATA_FORMS).attr("type", "result").child(form_type);
     Some(form.children(fields))
 }
 
-fn field(var: &str, type_: &str, values: &[String]) -> Element {
-    let values = values.iter().map(|value| Element::new("value", ns::DATA_FORMS).text(value));
+fn field<'v>(var: &str, type_: &str, values: impl Iterator<Item = &'v str>) -> Element {
+    let values = values.map(|value| Element::new("value", ns::DATA_FORMS).text(value));
     Element::new("field", ns::DATA_FORMS).attr("var", var).attr("type", type_).children(values)
 }
 
@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn only_what_is_configured_has_a_field() {
-        let abuse = vec!["mailto:abuse@shakespeare.lit".to_owned(), "xmpp:abuse@shakespeare.lit".to_owned()];
+        let abuse = ["mailto:abuse@shakespeare.lit", "xmpp:abuse@shakespeare.lit"];
+        let abuse = abuse.iter().map(|uri| uri.parse().expect("a URI")).collect();
         let contact = config::Contact { abuse, ..config::Contact::default() };
         assert_eq!(
             form(&contact).map(|form| form.to_xml()).as_deref(),

@@ -1,9 +1,9 @@
 //! The session request of RFC 3921, which RFC 6121 dropped: older clients still send it behind the
-//! bind, and it does nothing.
+//! bind, and it does nothing. The stream announces it as optional.
 
 use std::sync::Arc;
 
-use xmpp_core::{Element, StanzaError, ns};
+use xmpp_core::{StanzaError, ns};
 
 use crate::host::{HostBuilder, Module, Scope};
 use crate::router::Router;
@@ -17,9 +17,6 @@ impl Module for LegacySession {
     }
 
     fn install(self: Arc<Self>, host: &mut HostBuilder) {
-        // `<optional/>` tells clients that know it to save themselves the round trip.
-        let feature = Element::new("session", ns::SESSION).child(Element::new("optional", ns::SESSION));
-        host.stream_feature(feature);
         host.answer_iq(ns::SESSION, Scope::Both, self);
     }
 }
