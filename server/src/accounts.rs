@@ -95,7 +95,13 @@ impl Accounts {
                 let roster = self.store.roster(account.number).await?;
                 let banned = account.banned.is_some();
                 let contacts = contacts(roster);
-                Some(Arc::new(AccountInfo { number: account.number, jid: account.jid, banned, blocked, contacts }))
+                Some(Arc::new(AccountInfo {
+                    number: account.number,
+                    jid: account.jid,
+                    banned,
+                    blocked,
+                    contacts,
+                }))
             }
         };
         let mut shard = self.shard(&jid).lock();

@@ -1,5 +1,13 @@
 //! Meerkat, an XMPP server.
 
+pub mod accounts;
+pub mod c2s;
+pub mod clock;
 pub mod config;
+pub mod host;
+pub mod modules;
 pub mod plugins;
+pub mod router;
+pub mod session;
 pub mod storage;
+pub mod telemetry;

@@ -42,7 +42,8 @@ impl Router {
             after = last.id;
             let info = self.accounts.find(&account).get().await?;
             for waiting in page {
-                let held = self.sessions_of(&account).iter().any(|s| s.id != session.id && s.holds(waiting.id));
+                let held =
+                    self.sessions_of(&account).iter().any(|s| s.id != session.id && s.holds(waiting.id));
                 if held || session.was_given(waiting.id) {
                     continue;
                 }
@@ -82,7 +83,7 @@ impl Router {
 /// Adds `<delay/>` by the domain, unless it added one before (messages.md, rule 17).
 pub fn add_delay(stanza: &mut Stanza, domain: &str, time: u64) {
     let ours = |c: &xmpp_core::stanza::ChildRef<'_>| {
-        c.name() == "delay" && c.ns() == ns::DELAY && c.element().attribute("from") == Some(domain)
+        c.name == "delay" && c.ns == ns::DELAY && c.element().attribute("from") == Some(domain)
     };
     if stanza.payload.children().any(|child| ours(&child)) {
         return;

@@ -70,15 +70,16 @@ impl Router {
         let target = match (to.local(), &letter.recipient) {
             (None, _) => Target::Server(to.domain().to_owned()),
             (Some(_), Some(account)) if account.jid == from.bare() => Target::Own(account.clone()),
-            (Some(_), Some(account)) => {
-                Target::Other { account: account.clone(), subscribed: account.shows_presence_to(&from.bare()) }
-            }
+            (Some(_), Some(account)) => Target::Other {
+                account: account.clone(),
+                subscribed: account.shows_presence_to(&from.bare()),
+            },
             (Some(_), None) => Target::Nobody(to.bare()),
         };
         let host = self.host();
         let answers = if matches!(target, Target::Server(_)) { &host.server_iq } else { &host.account_iq };
         // Behaviour 41: never silence.
-        let Some((_, hook)) = answers.get(child.ns()) else { return Err(unavailable()) };
+        let Some((_, hook)) = answers.get(child.ns) else { return Err(unavailable()) };
         let is_set = stanza.type_ == Type::Set;
         let iq = Iq { stanza, from, target, is_set, query: child.element(), session: letter.session() };
         hook.answer(&iq, self).get().await

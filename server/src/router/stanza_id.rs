@@ -40,7 +40,7 @@ impl StanzaIds {
         let written = URL_SAFE_NO_PAD.encode_slice(self.block(owner, id), &mut encoded);
         debug_assert_eq!(written, Ok(22));
         let _ = write!(out, "<stanza-id xmlns='{}' by='", ns::STANZA_ID);
-        xmpp_core::xml::write::escape_attribute(by.as_str(), &mut out);
+        xmpp_core::xml::escape::value(by.as_str(), &mut out);
         out.extend_from_slice(b"' id='");
         out.extend_from_slice(&encoded);
         out.extend_from_slice(b"'/>");

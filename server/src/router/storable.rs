@@ -11,10 +11,10 @@ pub fn is_queued(stanza: &Stanza) -> bool {
         return false;
     }
     stanza.payload.children().any(|child| {
-        let says_nothing = match child.ns() {
+        let says_nothing = match child.ns {
             ns::CHAT_STATES | ns::HINTS => true,
-            ns::STANZA_ID => child.name() == "origin-id" || child.name() == "stanza-id",
-            ns::CLIENT => child.name() == "thread",
+            ns::STANZA_ID => child.name == "origin-id" || child.name == "stanza-id",
+            ns::CLIENT => child.name == "thread",
             _ => false,
         };
         !says_nothing
