@@ -1,4 +1,4 @@
-//! Who may come in: connections in all and by address, failed logins, registrations.
+//! Who may come in: connections in all and by address, and failed logins.
 //!
 //! All counts are bounded, by the connections that are open or by a number of entries of which the least recently
 //! used goes. An IPv6 address counts with its /64: a host has a whole one to itself.
@@ -24,14 +24,12 @@ use xmpp_core::BareJid;
 use crate::config::{Config, Limit};
 use crate::telemetry::bound::Bound;
 use logins::Logins;
-use window::Windows;
 
 pub struct Admission {
     open: Arc<Open>,
     settings: ArcSwap<Settings>,
     /// Held for a few look-ups, once or twice per login.
     logins: Mutex<Logins>,
-    registrations: Mutex<Windows<Source>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,7 +38,6 @@ struct Settings {
     connections_per_address: Limit,
     failed_per_address: Limited,
     failed_per_account: Limited,
-    registrations: Limited,
 }
 
 /// How much within which time.
@@ -84,22 +81,17 @@ impl Admission {
         Admission {
             open: Arc::default(),
             logins: Mutex::new(Logins::new(settings.failed_per_address, settings.failed_per_account)),
-            registrations: Mutex::new(Windows::new(settings.registrations.within)),
             settings: ArcSwap::from_pointee(settings),
         }
     }
 
-    /// For what comes from now on. What is open stays counted; failures and registrations are counted anew when their
-    /// settings change.
+    /// For what comes from now on. What is open stays counted; failures are counted anew when their bounds change.
     pub fn reload(&self, config: &Config) {
         let (before, after) = (self.settings.load_full(), Settings::new(config));
         if (before.failed_per_address, before.failed_per_account)
             != (after.failed_per_address, after.failed_per_account)
         {
             *self.logins.lock() = Logins::new(after.failed_per_address, after.failed_per_account);
-        }
-        if before.registrations != after.registrations {
-            *self.registrations.lock() = Windows::new(after.registrations.within);
         }
         self.settings.store(Arc::new(after));
     }
@@ -152,29 +144,12 @@ impl Admission {
         let account = account.map_or("", BareJid::as_str);
         self.logins.lock().failed(Source::of(address), account, Instant::now());
     }
-
-    /// Counts an account that is about to be made from an address, unless there were too many.
-    pub fn register(&self, address: IpAddr) -> Result<(), Bound> {
-        let (source, now) = (Source::of(address), Instant::now());
-        let most = self.settings.load().registrations.most;
-        let mut registrations = self.registrations.lock();
-        if !most.allows(registrations.count(&source, now) + 1) {
-            return Err(Bound::RegistrationsPerAddress);
-        }
-        registrations.add(source, now);
-        Ok(())
-    }
-
-    /// The account was not made after all.
-    pub fn not_registered(&self, address: IpAddr) {
-        self.registrations.lock().take_back(&Source::of(address), Instant::now());
-    }
 }
 
 impl Settings {
     fn new(config: &Config) -> Settings {
         let limited = |most, seconds: u32| Limited { most, within: Duration::from_secs(seconds.into()) };
-        let (auth, register) = (&config.auth, &config.modules.register);
+        let auth = &config.auth;
         Settings {
             connections: config.limits.connections.into(),
             connections_per_address: config.limits.connections_per_address,
@@ -185,10 +160,6 @@ impl Settings {
             failed_per_account: limited(
                 auth.failed_logins_per_account,
                 auth.failed_logins_per_account_seconds,
-            ),
-            registrations: limited(
-                register.registrations_per_address,
-                register.registrations_per_address_seconds,
             ),
         }
     }

@@ -82,6 +82,14 @@ impl Logins {
         self.by_account.succeeded(pair, now);
     }
 
+    /// How much is kept.
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        let (by_address, by_account) = (&self.by_address, &self.by_account);
+        let by_address = by_address.failures.len() + by_address.shares.len() + by_address.shared.len();
+        by_address + by_account.failures.len() + by_account.from.len()
+    }
+
     fn pair(&self, source: Source, account: &str) -> Pair {
         (source, Account(self.hash.hash_one(account)))
     }

@@ -251,35 +251,12 @@ fn each_bound_can_be_off() {
     let admission = admission(|config| {
         config.auth.failed_logins_per_address = Limit::None;
         config.auth.failed_logins_per_account = Limit::None;
-        config.modules.register.registrations_per_address = Limit::None;
     });
     for name in 0..1_000 {
         admission.failed_login(ip("192.0.2.1"), Some(&account("romeo")));
         admission.failed_login(ip("192.0.2.1"), Some(&account(&name.to_string())));
         assert_eq!(admission.may_log_in(ip("192.0.2.1"), &account("romeo")), Ok(()));
-        assert_eq!(admission.register(ip("192.0.2.1")), Ok(()));
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn registrations_are_bounded_by_address_and_those_that_fail_given_back() {
-    let admission = admission(|config| {
-        config.modules.register.registrations_per_address = Limit::AtMost(2);
-        config.modules.register.registrations_per_address_seconds = 80;
-    });
-    let here = ip("2001:db8::1");
-    assert_eq!(admission.register(here), Ok(()));
-    for _ in 0..10 {
-        assert_eq!(admission.register(here), Ok(()));
-        admission.not_registered(here);
-    }
-    seconds(20).await;
-    assert_eq!(admission.register(here), Ok(()));
-    assert_eq!(admission.register(ip("2001:db8::2")), Err(Bound::RegistrationsPerAddress));
-    assert_eq!(admission.register(ip("2001:db8:0:1::2")), Ok(()));
-    seconds(61).await;
-    assert_eq!(admission.register(here), Ok(()));
-    assert_eq!(admission.register(here), Err(Bound::RegistrationsPerAddress));
 }
 
 #[test]
@@ -288,7 +265,6 @@ fn a_flood_of_names_and_addresses_is_kept_in_bounded_memory() {
     for host in 0..35_000u32 {
         let address = IpAddr::from(host.to_be_bytes());
         admission.failed_login(address, Some(&account(&format!("nobody{host}"))));
-        assert_eq!(admission.register(address), Ok(()));
     }
-    assert_eq!(admission.registrations.lock().len(), window::KEYS_MAX);
+    assert_eq!(admission.logins.lock().remembered(), 5 * window::KEYS_MAX);
 }
