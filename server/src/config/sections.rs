@@ -34,6 +34,12 @@ settings! {
 }
 
 impl Config {
+    /// Writes down where the data is, once that is known, and what follows from it.
+    pub fn settle(&mut self, data_dir: PathBuf) {
+        self.storage.sqlite.path.get_or_insert_with(|| data_dir.join("meerkat.db"));
+        self.general.data_dir = Some(data_dir);
+    }
+
     /// The settings of a served domain, or the defaults when it has none of its own.
     pub fn domain(&self, name: &str) -> DomainSettings {
         self.domain.iter().find(|domain| domain.name.as_str() == name).cloned().unwrap_or_default()
