@@ -110,7 +110,9 @@ pub enum TlsMode {
 pub enum Mechanism {
     /// The first that is offered of SCRAM-SHA-256, SCRAM-SHA-1, PLAIN.
     Auto,
+    #[value(name = "scram-sha-256")]
     ScramSha256,
+    #[value(name = "scram-sha-1")]
     ScramSha1,
     Plain,
 }

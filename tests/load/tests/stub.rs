@@ -101,6 +101,30 @@ fn logins_are_counted_and_timed() {
 }
 
 #[test]
+fn over_tls_chat_works_and_logins_resume_when_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).unwrap();
+    let certificate = folder.path().join("certificate.pem");
+    let key = folder.path().join("key.pem");
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let stub = Stub::start(&["--certificate", certificate, "--key", key]);
+
+    let (code, report) = stub.report(&["chat", "--pairs", "5", "--tls", "direct", "--ca", certificate]);
+    assert_eq!(code, 0);
+    assert_faultless(&report);
+    for (options, resumes) in [(&["--insecure"][..], false), (&["--insecure", "--tls-resume"], true)] {
+        let (code, report) = stub.report(&[&["login", "--tls", "direct"], options].concat());
+        assert_eq!(code, 0);
+        assert_eq!(report["findings"]["resumed TLS handshakes"].as_u64().unwrap() > 0, resumes, "{report}");
+    }
+    let refused = stub.run(&["chat", "--tls", "direct"]);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--insecure"));
+}
+
+#[test]
 fn a_loss_is_found() {
     let (code, report) =
         Stub::start(&["--drop-every", "500"]).report(&["chat", "--pairs", "3", "--drain", "0.3"]);

@@ -77,6 +77,11 @@ impl Process {
 }
 
 impl CpuTime {
+    /// What all processes of this machine together used; none where the kernel does not tell.
+    pub fn of_machine() -> Option<CpuTime> {
+        machine_time(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
     pub fn since(self, earlier: CpuTime) -> CpuTime {
         CpuTime {
             user_us: self.user_us.saturating_sub(earlier.user_us),
@@ -128,6 +133,17 @@ fn read_stat(line: &str) -> Option<StatLine> {
     })
 }
 
+/// proc(5): user, nice, system, idle, iowait, irq, softirq.
+fn machine_time(stat: &str) -> Option<CpuTime> {
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<u64> = line.split_whitespace().filter_map(|field| field.parse().ok()).collect();
+    let [user, nice, system, _, _, irq, softirq, ..] = ticks[..] else { return None };
+    Some(CpuTime {
+        user_us: (user + nice) * MICROSECONDS_PER_TICK,
+        system_us: (system + irq + softirq) * MICROSECONDS_PER_TICK,
+    })
+}
+
 fn field_kib(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
@@ -143,6 +159,12 @@ mod tests {
         let stat = read_stat(line).unwrap();
         assert_eq!((stat.pid, stat.parent), (42, 7));
         assert_eq!((stat.user, stat.system, stat.children_user, stat.children_system), (11, 22, 33, 44));
+    }
+
+    #[test]
+    fn the_machine_time_is_all_but_idle() {
+        let time = machine_time("cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1 1 1 1 1 1 1\n").unwrap();
+        assert_eq!((time.user_us, time.system_us), (30_000, 160_000));
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub struct Phase {
     pub server: Option<ServerUse>,
     pub tool_cpu_us_per_operation: f64,
     pub tool_cpu_percent: f64,
+    /// What everything else on this machine used, of one core. Much of it makes the other figures worse than they
+    /// are, since caches and memory are shared even where cores are not. None without `--pid`.
+    pub others_cpu_percent: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -68,6 +71,7 @@ pub struct Stopwatch {
     memory_before: Memory,
     server: CpuTime,
     tool: CpuTime,
+    machine: Option<CpuTime>,
     began: Instant,
 }
 
@@ -77,7 +81,8 @@ impl Stopwatch {
         let memory_before = process.map(Process::memory).transpose()?.unwrap_or_default();
         let tool = Process::own().cpu_time()?;
         let server = process.map(Process::cpu_time).transpose()?.unwrap_or_default();
-        Ok(Stopwatch { process, memory_before, server, tool, began: Instant::now() })
+        let machine = CpuTime::of_machine();
+        Ok(Stopwatch { process, memory_before, server, tool, machine, began: Instant::now() })
     }
 
     pub fn stop(
@@ -90,9 +95,14 @@ impl Stopwatch {
         let seconds = self.began.elapsed().as_secs_f64();
         let server = self.process.map(Process::cpu_time).transpose()?.map(|cpu| cpu.since(self.server));
         let tool = Process::own().cpu_time()?.since(self.tool);
+        let machine = CpuTime::of_machine().zip(self.machine).map(|(now, then)| now.since(then).total_us());
         let memory_after = self.process.map(Process::memory).transpose()?.unwrap_or_default();
         let each = |microseconds: u64| microseconds as f64 / operations.max(1) as f64;
         let percent = |cpu: CpuTime| cpu.total_us() as f64 / seconds / 10_000.0;
+        let others = machine.zip(server).map(|(machine, server)| {
+            let ours = server.total_us() + tool.total_us();
+            machine.saturating_sub(ours) as f64 / seconds / 10_000.0
+        });
         Ok(Phase {
             name,
             unit,
@@ -110,6 +120,7 @@ impl Stopwatch {
             }),
             tool_cpu_us_per_operation: each(tool.total_us()),
             tool_cpu_percent: percent(tool),
+            others_cpu_percent: others,
         })
     }
 }

@@ -18,7 +18,8 @@ use crate::xmpp::wire::Outbox;
 
 /// How long all subscriptions together may take.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(300);
-const ROSTER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A server that writes each roster anew for each subscription is busy for long with the first ones.
+const ROSTER_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long requests are answered before the rosters are looked at again.
 const ANSWER_FOR: Duration = Duration::from_millis(500);
 
@@ -118,9 +119,9 @@ async fn look_and_answer(mut session: Session, wanted: &[String], round: u32) ->
             approve(stanza, outbox);
             false
         });
-        match timeout(ANSWER_FOR, answering).await {
-            Ok(Err(error)) => return Err(error),
-            Ok(Ok(())) | Err(_) => {}
+        // It answers until the time is over.
+        if let Ok(Err(error)) = timeout(ANSWER_FOR, answering).await {
+            return Err(error);
         }
     }
     let missing = missing.len() as u64;

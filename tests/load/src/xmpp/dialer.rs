@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
@@ -32,6 +32,7 @@ pub struct Dialer {
     sources: u32,
     next_source: AtomicU32,
     keys: Mutex<HashMap<(usize, Algorithm), Keys>>,
+    resumed: AtomicU64,
 }
 
 impl Dialer {
@@ -59,6 +60,7 @@ impl Dialer {
             sources: sources.min(60_000),
             next_source: AtomicU32::new(0),
             keys: Mutex::new(HashMap::new()),
+            resumed: AtomicU64::new(0),
         })
     }
 
@@ -88,7 +90,16 @@ impl Dialer {
             return Err(LoadError::Options("no TLS configured".into()));
         };
         let encrypted = timeout(self.step_timeout, wire.into_tls(connector, &self.domain)).await;
-        encrypted.map_err(|_| LoadError::Timeout("TLS handshake"))?
+        let wire = encrypted.map_err(|_| LoadError::Timeout("TLS handshake"))??;
+        if wire.resumed() {
+            self.resumed.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(wire)
+    }
+
+    /// How many TLS handshakes resumed an earlier session.
+    pub fn resumed(&self) -> u64 {
+        self.resumed.load(Ordering::Relaxed)
     }
 
     pub fn keys(&self, account: usize, algorithm: Algorithm) -> Option<Keys> {

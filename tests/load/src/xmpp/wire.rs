@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
@@ -70,6 +71,14 @@ impl Wire {
             .map_err(|_| LoadError::Options(format!("{domain} cannot be the name in a certificate")))?;
         let stream = connector.connect(name, socket).await?;
         Ok(Wire::new(Transport::Tls(Box::new(stream.into()))))
+    }
+
+    /// Whether the TLS handshake resumed an earlier session.
+    pub fn resumed(&self) -> bool {
+        match &self.transport {
+            Transport::Plain(_) => false,
+            Transport::Tls(stream) => stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed),
+        }
     }
 
     /// Reads once; zero bytes mean that the peer closed.
