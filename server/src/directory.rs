@@ -17,7 +17,7 @@ use crate::router::Router;
 use crate::session::End;
 use crate::storage::{Account, Authentication, StoreError, Write, Written};
 
-pub use import::{Imported, Refused};
+pub use import::{Imported, Refused, RowError};
 
 pub struct Directory {
     /// Weak, because the router's modules hold the directory.
@@ -49,11 +49,7 @@ pub enum DirectoryError {
 type Done = Result<(), DirectoryError>;
 
 impl Directory {
-    pub fn new(
-        router: &Arc<Router>,
-        passwords: Arc<Passwords>,
-        config: Arc<ArcSwap<Config>>,
-    ) -> Directory {
+    pub fn new(router: &Arc<Router>, passwords: Arc<Passwords>, config: Arc<ArcSwap<Config>>) -> Directory {
         Directory { router: Arc::downgrade(router), passwords, config }
     }
 
@@ -189,12 +185,7 @@ impl Directory {
     }
 
     /// A write to an account that must exist.
-    async fn change(
-        &self,
-        router: &Router,
-        jid: &BareJid,
-        write: Write,
-    ) -> Result<Written, DirectoryError> {
+    async fn change(&self, router: &Router, jid: &BareJid, write: Write) -> Result<Written, DirectoryError> {
         let written = router.store.write(write).await.map_err(|error| match error {
             StoreError::Conflict(_) => DirectoryError::Missing(jid.clone()),
             error => DirectoryError::Store(error),
@@ -250,7 +241,9 @@ fn served(router: &Router, domain: &str) -> Done {
 }
 
 fn end_sessions(router: &Router, jid: &BareJid, end: End) {
-    router.sessions_of(jid).iter().for_each(|session| drop(session.end(end)));
+    for session in router.sessions_of(jid) {
+        session.end(end);
+    }
 }
 
 impl std::fmt::Display for DirectoryError {

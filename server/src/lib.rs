@@ -16,3 +16,5 @@ pub mod session;
 pub mod storage;
 pub mod telemetry;
 pub mod tls;
+#[cfg(test)]
+mod testing;
