@@ -26,8 +26,6 @@ use crate::telemetry::health::{Condition, Health};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{CertificateError, Tls};
 
-/// Accounts that the router remembers.
-const CACHED_ACCOUNTS: usize = 100_000;
 /// How often the store is asked how it is, and the certificates' expiry is counted.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -74,10 +72,11 @@ pub enum StartError {
 
 impl Node {
     /// Opens the configured store and builds the node on it.
-    pub async fn open(config: Config, data_dir: &Path) -> Result<Arc<Node>, StartError> {
+    pub async fn open(mut config: Config, data_dir: &Path) -> Result<Arc<Node>, StartError> {
+        config.settle(data_dir.to_owned());
         make_data_dir(data_dir)?;
         let metrics = Arc::new(Metrics::default());
-        let store = plugins::open(&config, data_dir, &metrics).await.map_err(StartError::Store)?;
+        let store = plugins::open(&config, data_dir).await.map_err(StartError::Store)?;
         Node::build(config, data_dir, store, Clock::System, metrics).await
     }
 
@@ -106,7 +105,7 @@ impl Node {
             metrics.clone(),
             domains(&config),
             StanzaIds::new(&stanza_id_key),
-            CACHED_ACCOUNTS,
+            config.storage.cached_accounts as usize,
         );
         let passwords = Arc::new(Passwords::new(
             config.auth.hashing_threads as usize,
@@ -181,10 +180,9 @@ impl Node {
     /// it applies now.
     pub fn reload(&self, mut new: Config) -> Vec<config::Change> {
         let old = self.config.load_full();
+        new.settle(self.data_dir.clone());
         let changes = config::diff(&old, &new);
-        // Which domains there are is settled at the start; what else needs a restart is not read again.
-        new.general.hosts = old.general.hosts.clone();
-        let new = Arc::new(new);
+        let new = Arc::new(config::reloaded(&old, &new));
         self.router.domains.store(Arc::new(domains(&new)));
         self.tls.reload(&new.tls, &new.general.hosts);
         // Before the streams ask the modules for their features.

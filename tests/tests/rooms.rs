@@ -62,7 +62,9 @@ fn nobody_knows_whom_he_must_not() {
             if rule.except.iter().any(|except| name.starts_with(except)) {
                 continue;
             }
-            broken.extend(offences(&file, rule).into_iter().map(|line| format!("{name}:{line} ({})", rule.why)));
+            broken.extend(
+                offences(&file, rule).into_iter().map(|line| format!("{name}:{line} ({})", rule.why)),
+            );
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));

@@ -89,7 +89,9 @@ async fn serve(
             _ = hangup.recv() => match load(arguments) {
                 Ok(new) => {
                     logging.apply(&new.general);
-                    node.reload(new).iter().for_each(|change| tracing::info!("reload: {change}"));
+                    for change in node.reload(new) {
+                        tracing::info!(key = %change.key, old = ?change.old, new = ?change.new, applies = ?change.applies, "reloaded");
+                    }
                 }
                 Err(problems) => tracing::error!("the configuration is not reloaded: {problems}"),
             },

@@ -38,6 +38,8 @@ pub struct Negotiator {
     /// Bytes that came so far.
     received: usize,
     outcome: Option<Outcome>,
+    /// The connection is the session's now.
+    handed_over: bool,
 }
 
 /// What the negotiation came to.
@@ -79,6 +81,7 @@ impl Negotiator {
             to: None,
             received: 0,
             outcome: None,
+            handed_over: false,
         }
     }
 
@@ -101,7 +104,7 @@ impl Negotiator {
             let last = async { while self.act().await == Progress::Going {} };
             let _ = tokio::time::timeout(Duration::from_secs(2), last).await;
         }
-        if self.outcome.is_none() {
+        if !self.handed_over {
             self.socket.close();
         }
     }
@@ -316,6 +319,7 @@ impl Negotiator {
     /// Starts the session's task and its reader; this task is over then, and its state freed.
     fn established(&mut self, established: Established) {
         let Some(outcome) = self.outcome.take() else { return };
+        self.handed_over = true;
         let generation = resume::next_generation();
         let managed = matches!(outcome, Outcome::Resumed { .. });
         let session = match outcome {

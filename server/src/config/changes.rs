@@ -2,7 +2,8 @@
 
 use super::Config;
 use super::read::join;
-use super::schema::{Applies, Section, Shown};
+use super::schema::{Applies, Reload, Section, Shown};
+use super::values::Tables;
 
 /// A key that has another value than before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,21 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes = Vec::new();
     compare(old, new, "", &mut changes);
     changes
+}
+
+/// What holds after a reload: the new configuration, except for what needs a restart.
+pub fn reloaded(running: &Config, new: &Config) -> Config {
+    let mut config = new.clone();
+    config.keep_until_restart(running);
+    config
+}
+
+impl<T: Reload> Reload for Tables<T> {
+    fn keep_until_restart(&mut self, running: &Self) {
+        for (new, running) in self.0.iter_mut().zip(&running.0) {
+            new.keep_until_restart(running);
+        }
+    }
 }
 
 fn compare(old: &dyn Section, new: &dyn Section, path: &str, changes: &mut Vec<Change>) {

@@ -25,7 +25,8 @@ pub(super) fn overlay(root: &mut Node, environment: &[(OsString, OsString)], pro
     let variables: BTreeMap<&str, &OsString> = variables.into_iter().collect();
 
     for (name, value) in variables {
-        let bare_name = name.strip_suffix(FILE_SUFFIX).unwrap_or(name);
+        let bare_name =
+            name.strip_suffix(FILE_SUFFIX).filter(|bare| bare.len() > PREFIX.len()).unwrap_or(name);
         let key = bare_name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
         let origin = Origin::Variable(name.to_owned());
         let text = if bare_name != name && names.contains(bare_name) {

@@ -27,7 +27,7 @@ pub(crate) mod words;
 use std::ffi::OsString;
 use std::path::Path;
 
-pub use changes::{Change, diff};
+pub use changes::{Change, diff, reloaded};
 pub use error::{Fault, Origin, Problem, Problems};
 pub use limits::Limits;
 pub use locate::{config_file, data_dir};

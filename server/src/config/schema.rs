@@ -39,6 +39,12 @@ pub(super) trait Section {
     fn settings_mut(&mut self) -> Vec<&mut dyn Setting>;
 }
 
+/// What a reload does to a section.
+pub(super) trait Reload {
+    /// Takes from the running configuration what only a restart may change.
+    fn keep_until_restart(&mut self, running: &Self);
+}
+
 /// What stands behind a key: a value, a table, or a list of tables.
 pub(super) trait Setting {
     /// Takes what `node` says; faults are reported to `reader`, and leave the setting as it was.
@@ -81,6 +87,12 @@ macro_rules! settings {
         impl Default for $Name {
             fn default() -> Self {
                 $Name { $( $key: $default, )* }
+            }
+        }
+
+        impl $crate::config::schema::Reload for $Name {
+            fn keep_until_restart(&mut self, running: &Self) {
+                $( settings!(@keep $applies self.$key, running.$key); )*
             }
         }
 
@@ -128,6 +140,13 @@ macro_rules! settings {
     (@applies $other:ident) => { Applies::Now };
     (@required required) => { true };
     (@required $other:ident) => { false };
+    (@keep restart $new:expr, $running:expr) => { $new = $running.clone() };
+    (@keep section $new:expr, $running:expr) => {
+        $crate::config::schema::Reload::keep_until_restart(&mut $new, &$running)
+    };
+    (@keep $other:ident $new:expr, $running:expr) => {
+        let _ = &$running;
+    };
     (@option) => { None };
     (@option $value:expr) => { Some($value) };
 }

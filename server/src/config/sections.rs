@@ -34,6 +34,12 @@ settings! {
 }
 
 impl Config {
+    /// Writes down where the data is, once that is known, and what follows from it.
+    pub fn settle(&mut self, data_dir: PathBuf) {
+        self.storage.sqlite.path.get_or_insert_with(|| data_dir.join("meerkat.db"));
+        self.general.data_dir = Some(data_dir);
+    }
+
     /// The settings of a served domain, or the defaults when it has none of its own.
     pub fn domain(&self, name: &str) -> DomainSettings {
         self.domain.iter().find(|domain| domain.name.as_str() == name).cloned().unwrap_or_default()
@@ -201,7 +207,8 @@ settings! {
         /// Failed attempts after which a stream is closed.
         now attempts_per_stream: u32 = 5, in 1..=100;
         /// Failed logins from one address within the window, after which further attempts from it are
-        /// refused; or "none".
+        /// refused; or "none". For other accounts one account counts with at most a tenth of the bound, so
+        /// that it alone never keeps them out.
         now failed_logins_per_address: Limit = Limit::AtMost(100), in 1..=1_000_000;
         /// The window of `failed_logins_per_address`.
         now failed_logins_per_address_seconds: u32 = 300, in 1..=86_400;

@@ -158,3 +158,5 @@ impl Exchange {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

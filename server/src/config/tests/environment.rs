@@ -110,6 +110,15 @@ fn faults_name_the_variable() {
 }
 
 #[test]
+fn variables_without_a_key() {
+    let unknown = |variable: &str| complaints("", &[(variable, "x")]).remove(0);
+    assert!(unknown("MEERKAT__FILE").starts_with("MEERKAT__FILE: file: unknown key; "));
+    assert!(unknown("MEERKAT__").starts_with("MEERKAT__: unknown key; "));
+    assert!(unknown("MEERKAT___FILE").starts_with("MEERKAT___FILE: _file: unknown key; "));
+    assert!(unknown("MEERKAT__0").starts_with("MEERKAT__0: must be a table, not single entries"));
+}
+
+#[test]
 fn a_fault_between_two_keys_names_the_one_that_was_written() {
     assert_eq!(
         complaints("", &[("MEERKAT__LISTEN__C2S__0__PORT", "9100")]),
