@@ -74,7 +74,7 @@ fn digits(bytes: &[u8]) -> Option<u64> {
 /// Days from 1970-01-01 to a date of the proleptic Gregorian calendar. Years begin in March, so that the
 /// leap day is the last of its year.
 fn days_until(year: u64, month: u64, day: u64) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let length = match month {
         2 => 28 + u64::from(leap),
         4 | 6 | 9 | 11 => 30,

@@ -130,11 +130,11 @@ impl StreamCondition {
 pub struct StreamError {
     pub condition: StreamCondition,
     /// The content of `<see-other-host/>`; nothing for other conditions.
-    pub host: Option<Cow<'static, str>>,
+    pub host: Option<Box<str>>,
     /// A sentence in English for whoever reads the log at the other end.
     pub text: Option<Cow<'static, str>>,
     /// An application-specific condition.
-    pub extra: Option<Element>,
+    pub extra: Option<Box<Element>>,
 }
 
 impl StreamError {
@@ -148,12 +148,12 @@ impl StreamError {
     }
 
     pub fn with_extra(mut self, extra: Element) -> StreamError {
-        self.extra = Some(extra);
+        self.extra = Some(Box::new(extra));
         self
     }
 
     /// RFC 6120 section 4.9.3.19; `address` is a host name or IP address, with or without port.
-    pub fn see_other_host(address: impl Into<Cow<'static, str>>) -> StreamError {
+    pub fn see_other_host(address: &str) -> StreamError {
         StreamError { host: Some(address.into()), ..StreamError::new(StreamCondition::SeeOtherHost) }
     }
 

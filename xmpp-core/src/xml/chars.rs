@@ -46,6 +46,9 @@ pub fn is_char(character: char) -> bool {
     }
 }
 
+/// `S` of XML 1.0 section 2.3.
+pub const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
 pub fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }

@@ -1,6 +1,7 @@
 //! A small tree, for what must be understood or built. What only passes through stays bytes.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::Limits;
 use super::escape;
@@ -12,7 +13,7 @@ use crate::stream_error::StreamError;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Element {
     name: Box<str>,
-    namespace: Box<str>,
+    namespace: Arc<str>,
     attributes: Vec<Attribute>,
     nodes: Vec<Node>,
 }
@@ -20,7 +21,7 @@ pub struct Element {
 #[derive(Debug, Clone, PartialEq)]
 struct Attribute {
     /// Namespace and prefix of an attribute that has them.
-    namespace: Option<(Box<str>, Box<str>)>,
+    namespace: Option<(Arc<str>, Box<str>)>,
     name: Box<str>,
     value: Box<str>,
 }
@@ -161,13 +162,12 @@ impl Element {
     /// Reads one element that stands alone, with white space around it at most. Checks everything that a
     /// stream's scanner checks but the size.
     pub fn parse(xml: &[u8]) -> Result<Element, StreamError> {
-        let text = super::read::utf8(xml)?;
-        Element::parse_in(text.trim_matches([' ', '\t', '\r', '\n']), "")
+        Element::parse_in(super::read::standing_alone(xml)?, "")
     }
 
     /// The same inside an element of that default namespace.
     pub(crate) fn parse_in(xml: &str, parent_ns: &str) -> Result<Element, StreamError> {
-        let mut scope = Scope::new();
+        let mut scope = Scope::new(usize::MAX);
         scope.declare("", Cow::Borrowed(parent_ns))?;
         let mut tokens = Tokens::new(xml, scope, Limits::TRUSTED);
         let Some(Token::Start(start)) = tokens.next()? else {
@@ -208,19 +208,16 @@ impl Element {
         Err(StreamError::not_well_formed("an element that does not end"))
     }
 
-    fn begin(start: &Start, tokens: &Tokens) -> Element {
-        let scope = &tokens.scope;
+    fn begin(start: &Start, tokens: &mut Tokens) -> Element {
+        let scope = &mut tokens.scope;
         let attributes = tokens.attributes.iter().map(|attribute| Attribute {
-            namespace: attribute.namespace.map(|id| (scope.uri(id).into(), attribute.prefix.into())),
+            namespace: attribute.namespace.map(|id| (scope.shared_uri(id), attribute.prefix.into())),
             name: attribute.name.into(),
             value: attribute.value.as_ref().into(),
         });
-        Element {
-            name: start.name.into(),
-            namespace: scope.uri(start.namespace).into(),
-            attributes: attributes.collect(),
-            nodes: Vec::new(),
-        }
+        let attributes = attributes.collect();
+        let namespace = tokens.scope.shared_uri(start.namespace);
+        Element { name: start.name.into(), namespace, attributes, nodes: Vec::new() }
     }
 }
 

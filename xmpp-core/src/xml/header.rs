@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Limits;
-use super::scope::Scope;
+use super::scope::{DECLARATIONS_MAX, Scope};
 use super::tokens::{Token, Tokens};
 use crate::ns;
 use crate::stream_error::{StreamCondition, StreamError};
@@ -27,8 +27,11 @@ pub struct StreamScope {
     name: Option<Box<str>>,
     /// Declarations, where there are others than the default namespace that was expected and
     /// `xmlns:stream`: few streams have any, and each costs memory for as long as the stream lives.
-    declarations: Option<Box<[(Box<str>, Box<str>)]>>,
+    declarations: Option<Box<[Declaration]>>,
 }
+
+/// Prefix (empty for the default) and namespace.
+type Declaration = (Box<str>, Box<str>);
 
 impl StreamScope {
     pub fn name(&self) -> &str {
@@ -37,7 +40,7 @@ impl StreamScope {
 
     /// The declarations in force for a first-level element.
     pub fn scope<'a>(&'a self, content: &'static str) -> Result<Scope<'a>, StreamError> {
-        let mut scope = Scope::new();
+        let mut scope = Scope::new(DECLARATIONS_MAX);
         match &self.declarations {
             None => {
                 scope.declare("", Cow::Borrowed(content))?;
@@ -59,7 +62,7 @@ pub fn read(
     content: &'static str,
     limits: Limits,
 ) -> Result<(StreamHeader, StreamScope), StreamError> {
-    let mut tokens = Tokens::new(tag, Scope::new(), limits);
+    let mut tokens = Tokens::new(tag, Scope::new(DECLARATIONS_MAX), limits);
     let Some(Token::Start(start)) = tokens.next()? else {
         return Err(StreamError::not_well_formed("no stream header"));
     };
@@ -96,7 +99,7 @@ fn other_than(name: &str, usual: &str) -> Option<Box<str>> {
     (name != usual).then(|| name.into())
 }
 
-fn others(scope: &Scope, content: &str) -> Option<Box<[(Box<str>, Box<str>)]>> {
+fn others(scope: &Scope, content: &str) -> Option<Box<[Declaration]>> {
     let usual = |(prefix, uri): (&str, &str)| {
         (prefix.is_empty() && uri == content) || (prefix == "stream" && uri == ns::STREAM)
     };
@@ -104,10 +107,22 @@ fn others(scope: &Scope, content: &str) -> Option<Box<[(Box<str>, Box<str>)]>> {
     (!all_usual).then(|| scope.declarations().map(|(prefix, uri)| (prefix.into(), uri.into())).collect())
 }
 
-/// Checks what stands between `<?xml` and `?>` (XML 1.0 section 2.8, productions 23 to 26, 32, 80).
+/// Whether an opening tag inside a stream is that of a stream.
+pub fn is_header<'a>(tag: &'a str, scope: Scope<'a>) -> Result<bool, StreamError> {
+    let mut tokens = Tokens::new(tag, scope, Limits::TRUSTED);
+    match tokens.next()? {
+        Some(Token::Start(start)) => {
+            Ok(start.name == "stream" && tokens.scope.uri(start.namespace) == ns::STREAM)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Checks an XML declaration, `<?xml` to `?>` (XML 1.0 section 2.8, productions 23 to 26, 32 and 80).
 pub fn check_declaration(declaration: &str) -> Result<(), StreamError> {
     let malformed = || StreamError::not_well_formed("a malformed XML declaration");
-    let mut rest = declaration;
+    let inside = declaration.strip_prefix("<?xml").and_then(|rest| rest.strip_suffix("?>"));
+    let mut rest = inside.unwrap_or_default();
     let mut next = |wanted: &str| -> Result<Option<&str>, StreamError> {
         let mut ahead = rest;
         match super::tokens::split_attribute(&mut ahead)? {

@@ -1,14 +1,16 @@
 //! XML as XMPP restricts it (RFC 6120 section 11): bytes in, checked frames and canonical bytes out.
 //!
-//! `scan` finds where a first-level element ends, `tokens` checks every rule over quick-xml's events,
-//! `canonical` writes what may travel on, `read` makes frames of it, `element` is the small tree for what
-//! must be understood or built. No byte is forwarded that `canonical` or `escape` did not write.
+//! `scan` finds where a first-level element ends (with `lexer`), `read` makes a frame of it (with `header` for
+//! the first), `tokens` checks every rule over quick-xml's events (with `scope` and `chars`), `canonical`
+//! writes what may travel on, `element` is the small tree for what must be understood or built, `escape`
+//! writes text. No byte is forwarded that `canonical` or `element` did not write.
 
 mod canonical;
 mod chars;
 pub mod element;
 pub mod escape;
 mod header;
+mod lexer;
 mod read;
 mod scan;
 mod scope;

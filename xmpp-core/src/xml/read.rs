@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::canonical::Canonical;
+use super::chars;
 use super::element::Element;
 use super::scope::Scope;
 use super::tokens::{Attribute, Start, Token, Tokens};
@@ -16,14 +17,14 @@ use crate::stanza_error::Condition;
 use crate::stream_error::{StreamCondition, StreamError};
 
 /// Reads a first-level element, from its `<` to its last `>`. `content` is the stream's content namespace,
-/// `scratch` a buffer to write in.
+/// `scratch` a buffer to write in. Says how much work it was, too.
 pub fn frame<'a>(
     element: &'a str,
     scope: Scope<'a>,
     content: &str,
     limits: Limits,
     scratch: &mut Vec<u8>,
-) -> Result<Frame, StreamError> {
+) -> Result<(Frame, u64), StreamError> {
     let mut tokens = Tokens::new(element, scope, limits);
     let Some(Token::Start(start)) = tokens.next()? else {
         return Err(StreamError::not_well_formed("no element"));
@@ -37,22 +38,30 @@ pub fn frame<'a>(
         None => Frame::Element(Element::read(&start, &mut tokens)?),
     };
     match tokens.next()? {
-        None => Ok(frame),
+        None => Ok((frame, tokens.work())),
         Some(_) => Err(StreamError::not_well_formed("markup that is not well-formed")),
     }
 }
 
 /// Reads a stanza that stands alone, with or without `xmlns='jabber:client'`.
 pub(crate) fn read_stanza(xml: &[u8]) -> Result<Stanza, StreamError> {
-    let text = utf8(xml)?.trim_matches([' ', '\t', '\r', '\n']);
-    let mut scope = Scope::new();
+    let mut scope = Scope::new(usize::MAX);
     scope.declare("", Cow::Borrowed(ns::CLIENT))?;
-    match frame(text, scope, ns::CLIENT, Limits::TRUSTED, &mut Vec::new())? {
+    match frame(standing_alone(xml)?, scope, ns::CLIENT, Limits::TRUSTED, &mut Vec::new())?.0 {
         Frame::Stanza(stanza) => Ok(stanza),
         Frame::Malformed(malformed) => {
             Err(StreamError::new(StreamCondition::BadFormat).with_text(malformed.condition.as_str()))
         }
         _ => Err(StreamCondition::UnsupportedStanzaType.into()),
+    }
+}
+
+/// An element in bytes of its own, which may have white space around it.
+pub fn standing_alone(xml: &[u8]) -> Result<&str, StreamError> {
+    let text = utf8(xml)?.trim_matches(chars::SPACE);
+    match text.starts_with('<') {
+        true => Ok(text),
+        false => Err(StreamError::not_well_formed("no element")),
     }
 }
 

@@ -1,22 +1,10 @@
 //! Finds where the header and each first-level element of a stream ends. Bytes come in cut anywhere; each is
 //! looked at once, and what is incomplete is kept, within the limits, until the rest comes.
-//!
-//! ```text
-//!            '<'           name            '>'
-//!   Outside ----> Opened ---------> Tag ---------> Outside      Tag <-- quotes --> Value
-//!                   | '/'                           ^
-//!                   |--------> EndTag --------------|
-//!                   | "![CDATA["           "]]>"    |
-//!                   |--------> CData ---------------|
-//!                   | "?xml" (only first)  "?>"     |
-//!                   `--------> Declaration ---------'
-//! ```
-
-use memchr::{memchr, memchr2, memchr3};
 
 use super::chars;
 use super::header::{self, StreamScope};
-use super::{Frame, Limits, read};
+use super::lexer::{Lexeme, Mark};
+use super::{DEPTH_MAX, Frame, Limits, read};
 use crate::ns;
 use crate::stream_error::{StreamCondition, StreamError};
 
@@ -26,84 +14,45 @@ pub struct Scanner {
     limits: Limits,
     /// The content namespace that this side expects.
     content: &'static str,
+    phase: Phase,
+    lexeme: Lexeme,
     buffer: Vec<u8>,
-    /// Where the frame that is being scanned begins in the buffer; before it lies what is done with.
+    /// Where in the buffer the frame begins that is being scanned; before it lies what is done with.
     frame_at: usize,
     /// Up to where the buffer was scanned.
     scanned: usize,
-    lexeme: Lexeme,
-    phase: Phase,
-    /// Inside a first-level element: elements that are open.
+    /// Elements that are open inside the stream.
     depth: usize,
-    /// Inside a first-level element: elements that began.
+    /// Elements that began since the last frame.
     elements: usize,
-    /// Of the tag that is being scanned.
+    /// Attributes of the tag that is being scanned.
     attributes: usize,
+    /// What the stream header declared.
     scope: StreamScope,
     /// Where canonical bytes are written before they are copied to their exact size.
     scratch: Vec<u8>,
-    /// Bytes that were looked at, ever: tests compare it with the bytes that came.
     work: u64,
 }
 
 /// Where in a stream the next frame is.
 #[derive(Debug, Clone, PartialEq)]
 enum Phase {
-    /// Before the first byte that counts; so many bytes of a byte order mark were seen.
+    /// Nothing came but space, or so many bytes of a byte order mark.
     Start {
         mark: usize,
     },
     /// Behind the XML declaration.
-    Header,
+    Declared,
     /// Inside the stream.
     Open,
     /// The header was `<stream:stream/>`.
-    EmptyStream,
+    OpenedEmpty,
     /// Behind the closing tag.
     Closed,
-    Failed(StreamError),
-}
-
-/// Which piece of markup the next byte belongs to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Lexeme {
-    Outside,
-    /// Behind `<`.
-    Opened,
-    /// Behind so many bytes of `<![CDATA[`.
-    Bang(usize),
-    /// Behind so many bytes of `<?xml`.
-    Question(usize),
-    /// In the XML declaration; whether the byte before was `?`.
-    Declaration {
-        question: bool,
-    },
-    /// In a start tag; whether the byte before was `/`.
-    Tag {
-        slash: bool,
-    },
-    /// In an attribute value between these quotes.
-    Value(u8),
-    EndTag,
-    /// So many `]` (at most two) were the last bytes.
-    CData(usize),
-}
-
-/// What scanning came upon.
-enum Found {
-    Nothing,
-    Declaration,
-    Header {
-        empty: bool,
-    },
-    /// The first tag of a first-level element, which goes on.
-    Element,
-    Close,
+    Failed(Box<StreamError>),
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-const CDATA: &[u8] = b"<![CDATA[";
-const DECLARATION: &[u8] = b"<?xml";
 
 impl Scanner {
     /// For a stream of clients.
@@ -116,11 +65,11 @@ impl Scanner {
         Scanner {
             limits,
             content,
+            phase: Phase::Start { mark: 0 },
+            lexeme: Lexeme::Text,
             buffer: Vec::new(),
             frame_at: 0,
             scanned: 0,
-            lexeme: Lexeme::Outside,
-            phase: Phase::Start { mark: 0 },
             depth: 0,
             elements: 0,
             attributes: 0,
@@ -137,33 +86,37 @@ impl Scanner {
         }
     }
 
-    /// The next frame; None when more bytes are needed. An error ends the stream and comes again if asked.
+    /// The next frame; None when more bytes are needed. An error ends the stream: it comes again when asked
+    /// again, and bytes that are fed then are dropped.
+    #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<Frame>, StreamError> {
-        if let Phase::Failed(error) = &self.phase {
-            return Err(error.clone());
-        }
-        let result = self.scan();
+        let result = match &self.phase {
+            Phase::Failed(error) => return Err(StreamError::clone(error)),
+            Phase::OpenedEmpty => Ok(Some(Frame::Close)),
+            _ => self.scan(),
+        };
         match &result {
-            Ok(Some(Frame::Close)) => self.end(Phase::Closed),
             Ok(None) => self.compact(),
+            Ok(Some(Frame::Close)) => self.end(Phase::Closed),
             Ok(Some(_)) => {}
-            Err(error) => self.end(Phase::Failed(error.clone())),
+            Err(error) => self.end(Phase::Failed(Box::new(error.clone()))),
         }
         result
     }
 
-    /// Takes what lies behind the last frame: bytes that came too early, or that belong to a new stream.
+    /// Takes what lies behind the last frame: bytes that came too early, or that belong to another stream.
     pub fn take_rest(&mut self) -> Vec<u8> {
-        let rest = self.buffer.split_off(self.frame_at.min(self.buffer.len()));
+        self.forget_frame();
+        let rest = self.buffer.split_off(self.frame_at);
         self.release();
-        self.lexeme = Lexeme::Outside;
         rest
     }
 
-    /// A new stream begins behind the last frame, as after SASL: its header is expected next.
+    /// Another stream begins behind the last frame, as after SASL: its header is expected next, and what lies
+    /// there already is part of it. Pull no frame between the element that ended the old stream and this:
+    /// the new stream's bytes would be read as the old one's.
     pub fn reset(&mut self) {
-        self.scanned = self.frame_at;
-        self.lexeme = Lexeme::Outside;
+        self.forget_frame();
         self.phase = Phase::Start { mark: 0 };
         self.scope = StreamScope::default();
     }
@@ -173,288 +126,214 @@ impl Scanner {
         self.buffer.capacity() == 0
     }
 
-    /// Whether the stream's header came and was a valid one: operations before it are answered differently.
+    /// Whether a valid stream header came: an error before it is told in another way than one behind it.
     pub fn header_seen(&self) -> bool {
-        !matches!(self.phase, Phase::Start { .. } | Phase::Header)
+        matches!(self.phase, Phase::Open | Phase::OpenedEmpty | Phase::Closed)
     }
 
-    /// Other limits from the next byte on, as after authentication.
+    /// Other limits from now on, as after authentication.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
-    /// Bytes that were looked at since the beginning, to compare with the bytes that came.
+    /// Work so far, to compare with the bytes that came: bytes looked at, and comparisons of names.
     pub fn work(&self) -> u64 {
         self.work
     }
 
     fn scan(&mut self) -> Result<Option<Frame>, StreamError> {
-        if self.phase == Phase::EmptyStream {
-            return Ok(Some(Frame::Close));
-        }
-        while self.scanned < self.buffer.len() && self.phase != Phase::Closed {
-            let found = self.step()?;
-            self.check_size()?;
-            match found {
-                Found::Nothing => {}
-                Found::Declaration => {
-                    let declaration = read::utf8(self.take_frame())?.to_owned();
-                    let inside = declaration.strip_prefix("<?xml").and_then(|it| it.strip_suffix("?>"));
-                    header::check_declaration(inside.unwrap_or_default())?;
-                    self.phase = Phase::Header;
-                }
-                Found::Header { empty } => return self.header(empty).map(Some),
-                Found::Element => return self.element().map(Some),
-                Found::Close => {
-                    let name = self.scope.name().to_owned();
-                    let tag = self.take_frame();
-                    let inside =
-                        tag.strip_prefix(b"</").and_then(|it| it.strip_suffix(b">")).unwrap_or_default();
-                    if inside.trim_ascii_end() != name.as_bytes() {
-                        return Err(StreamError::not_well_formed("an end tag without its start tag"));
-                    }
-                    return Ok(Some(Frame::Close));
-                }
+        while self.scanned < self.buffer.len() {
+            if self.depth == 0 && self.lexeme == Lexeme::Text {
+                self.between_frames()?;
+                continue;
+            }
+            let bytes = self.buffer.get(self.scanned..).unwrap_or_default();
+            let (length, mark) = self.lexeme.step(bytes);
+            self.advance(length)?;
+            if let Some(frame) = self.pass(mark)? {
+                return Ok(Some(frame));
             }
         }
         Ok(None)
     }
 
-    /// Goes on by one piece of markup, or to the end of the buffer.
-    fn step(&mut self) -> Result<Found, StreamError> {
-        let rest = self.buffer.get(self.scanned..).unwrap_or_default();
-        let Some(&first) = rest.first() else { return Ok(Found::Nothing) };
-        let (looked_at, found) = match self.lexeme {
-            Lexeme::Outside => return self.outside(),
-            Lexeme::Opened => (1, self.opened(first)?),
-            Lexeme::Bang(seen) => (1, self.bang(seen, first)?),
-            Lexeme::Question(seen) => (1, self.question(seen, first)?),
-            Lexeme::Declaration { question } => {
-                let end = question && first == b'>';
-                self.lexeme = match end {
-                    true => Lexeme::Outside,
-                    false => Lexeme::Declaration { question: first == b'?' },
-                };
-                (1, if end { Found::Declaration } else { Found::Nothing })
-            }
-            Lexeme::Tag { slash } => match memchr3(b'>', b'\'', b'"', rest) {
-                Some(at) => {
-                    let slash = if at == 0 { slash } else { rest.get(at - 1) == Some(&b'/') };
-                    let stop = rest.get(at).copied().unwrap_or_default();
-                    (at + 1, self.in_tag(stop, slash)?)
-                }
-                None => {
-                    self.lexeme = Lexeme::Tag { slash: rest.last() == Some(&b'/') };
-                    (rest.len(), Found::Nothing)
-                }
-            },
-            Lexeme::Value(quote) => match memchr(quote, rest) {
-                Some(at) => {
-                    self.lexeme = Lexeme::Tag { slash: false };
-                    (at + 1, Found::Nothing)
-                }
-                None => (rest.len(), Found::Nothing),
-            },
-            Lexeme::EndTag => match memchr(b'>', rest) {
-                Some(at) => (at + 1, self.end_tag()?),
-                None => (rest.len(), Found::Nothing),
-            },
-            Lexeme::CData(brackets) => match memchr2(b']', b'>', rest) {
-                Some(at) => {
-                    let brackets = if at == 0 { brackets } else { 0 };
-                    self.lexeme = match rest.get(at) {
-                        Some(b']') => Lexeme::CData((brackets + 1).min(2)),
-                        _ if brackets == 2 => Lexeme::Outside,
-                        _ => Lexeme::CData(0),
-                    };
-                    (at + 1, Found::Nothing)
-                }
-                None => {
-                    self.lexeme = Lexeme::CData(0);
-                    (rest.len(), Found::Nothing)
-                }
-            },
-        };
-        self.advance(looked_at);
-        Ok(found)
-    }
-
-    /// Text inside an element; between frames white space, which is dropped.
-    fn outside(&mut self) -> Result<Found, StreamError> {
-        let rest = self.buffer.get(self.scanned..).unwrap_or_default();
-        if self.depth > 0 {
-            let length = memchr(b'<', rest).map_or(rest.len(), |at| at + 1);
-            if rest.get(length - 1) == Some(&b'<') {
-                self.lexeme = Lexeme::Opened;
-            }
-            self.advance(length);
-            return Ok(Found::Nothing);
-        }
-        let spaces = rest.iter().take_while(|byte| chars::is_space(**byte)).count();
-        let next = rest.get(spaces).copied();
-        self.advance(spaces);
+    /// White space is dropped (RFC 6120 section 11.7), so that a connection that is kept alive by it holds
+    /// no memory. Before the header it may also follow the last element of the stream before.
+    fn between_frames(&mut self) -> Result<(), StreamError> {
+        let bytes = self.buffer.get(self.scanned..).unwrap_or_default();
+        let spaces = bytes.iter().take_while(|byte| chars::is_space(**byte)).count();
+        let next = bytes.get(spaces).copied();
+        self.scanned += spaces;
+        self.work += spaces as u64;
         self.frame_at = self.scanned;
         match (next, &self.phase) {
-            (None, _) => {}
-            (Some(b'<'), Phase::Start { mark: 0 | 3 } | Phase::Header | Phase::Open) => {
+            (None, _) => Ok(()),
+            (Some(b'<'), Phase::Start { mark: 0 | 3 } | Phase::Declared | Phase::Open) => {
                 self.lexeme = Lexeme::Opened;
-                self.advance(1);
+                self.advance(1)
             }
             (Some(byte), Phase::Start { mark })
                 if spaces == 0 && BYTE_ORDER_MARK.get(*mark) == Some(&byte) =>
             {
                 self.phase = Phase::Start { mark: mark + 1 };
-                self.advance(1);
+                self.scanned += 1;
                 self.frame_at = self.scanned;
+                Ok(())
             }
-            // The byte order mark of UTF-16.
-            (Some(0xFE | 0xFF), Phase::Start { mark: 0 }) => {
-                return Err(StreamCondition::UnsupportedEncoding.into());
-            }
-            _ => return Err(self.text_between()),
+            // The byte order mark of UTF-16, either way.
+            (Some(0xFE | 0xFF), Phase::Start { mark: 0 }) => Err(StreamCondition::UnsupportedEncoding.into()),
+            _ => Err(self.text_between_frames()),
         }
-        Ok(Found::Nothing)
     }
 
     /// RFC 6120 has no condition of its own for text between stanzas; before the header it is no XML.
-    fn text_between(&self) -> StreamError {
+    fn text_between_frames(&self) -> StreamError {
         match self.phase {
             Phase::Open => StreamError::new(StreamCondition::BadFormat).with_text("text between stanzas"),
             _ => StreamError::not_well_formed("no stream header"),
         }
     }
 
-    /// Behind `<`.
-    fn opened(&mut self, byte: u8) -> Result<Found, StreamError> {
-        match byte {
-            b'/' if self.phase == Phase::Open => self.lexeme = Lexeme::EndTag,
-            b'!' => self.lexeme = Lexeme::Bang(2),
-            b'?' => self.lexeme = Lexeme::Question(2),
-            b'>' | b'\'' | b'"' | b'/' | b'<' | b'=' | b'&' | 0..=b' ' => {
-                return Err(StreamError::not_well_formed("a tag without a name"));
-            }
-            _ => {
-                self.attributes = 0;
-                self.lexeme = Lexeme::Tag { slash: false };
-            }
+    /// Goes on behind bytes that were scanned. The limit is checked before anything that they mean, so that
+    /// the same bytes give the same error however they are cut.
+    fn advance(&mut self, length: usize) -> Result<(), StreamError> {
+        let bytes = self.buffer.get(self.scanned..self.scanned + length).unwrap_or_default();
+        let open = self.phase == Phase::Open;
+        // Whoever sends such bytes is no XMPP client and hears so at once, without an end tag.
+        if !open && bytes.iter().any(|byte| *byte < b' ' && !chars::is_space(*byte)) {
+            return Err(StreamError::not_well_formed("a control character"));
         }
-        Ok(Found::Nothing)
+        self.scanned += length;
+        self.work += length as u64;
+        let (limit, text) = match open {
+            true => (self.limits.stanza_bytes, "the stanza is too big"),
+            false => (self.limits.header_bytes, "the stream header is too big"),
+        };
+        match self.scanned - self.frame_at > limit {
+            true => Err(StreamError::stanza_too_big(text)),
+            false => Ok(()),
+        }
     }
 
-    /// `<!` begins a CDATA section inside an element, and nothing else that is allowed.
-    fn bang(&mut self, seen: usize, byte: u8) -> Result<Found, StreamError> {
-        if seen == 2 && matches!(byte, b'-' | b'D') {
-            return Err(StreamError::restricted_xml("comments and DTDs are not allowed"));
+    fn pass(&mut self, mark: Mark) -> Result<Option<Frame>, StreamError> {
+        match mark {
+            Mark::Nothing => Ok(None),
+            Mark::ValueBegins => {
+                self.attributes += 1;
+                bounded(self.attributes, self.limits.attributes, "too many attributes")
+            }
+            Mark::StartTagEnds { empty } if self.phase == Phase::Open => self.start_tag(empty),
+            Mark::StartTagEnds { empty } => self.header(empty).map(Some),
+            Mark::EndTagBegins if self.phase == Phase::Open => Ok(None),
+            Mark::EndTagEnds => self.end_tag(),
+            Mark::CDataBegins if self.depth > 0 => Ok(None),
+            Mark::CDataBegins => Err(self.text_between_frames()),
+            Mark::QuestionBegins if matches!(self.phase, Phase::Start { .. }) => Ok(None),
+            Mark::DeclarationEnds => self.declaration(),
+            Mark::QuestionBegins | Mark::Restricted => {
+                Err(StreamError::restricted_xml("comments, processing instructions and DTDs are not allowed"))
+            }
+            Mark::EndTagBegins | Mark::Malformed => Err(StreamError::not_well_formed("markup that is none")),
         }
-        if CDATA.get(seen) != Some(&byte) {
-            return Err(StreamError::not_well_formed("markup that is none"));
+    }
+
+    fn start_tag(&mut self, empty: bool) -> Result<Option<Frame>, StreamError> {
+        self.attributes = 0;
+        self.elements += 1;
+        bounded(self.elements, self.limits.elements, "too many elements")?;
+        bounded(self.depth + 1, self.limits.depth.min(DEPTH_MAX), "elements are nested too deep")?;
+        if empty && self.depth == 0 {
+            return self.element().map(Some);
         }
         if self.depth == 0 {
-            return Err(self.text_between());
+            self.refuse_second_header()?;
         }
-        self.lexeme = match seen + 1 == CDATA.len() {
-            true => Lexeme::CData(0),
-            false => Lexeme::Bang(seen + 1),
-        };
-        Ok(Found::Nothing)
+        self.depth += usize::from(!empty);
+        Ok(None)
     }
 
-    /// `<?` begins the XML declaration at the start of the stream, and nothing else that is allowed.
-    fn question(&mut self, seen: usize, byte: u8) -> Result<Found, StreamError> {
-        let expected = match DECLARATION.get(seen) {
-            Some(expected) => byte == *expected,
-            None => chars::is_space(byte),
-        };
-        if !expected || !matches!(self.phase, Phase::Start { .. }) {
-            return Err(StreamError::restricted_xml("processing instructions are not allowed"));
-        }
-        self.lexeme = match seen == DECLARATION.len() {
-            true => Lexeme::Declaration { question: false },
-            false => Lexeme::Question(seen + 1),
-        };
-        Ok(Found::Nothing)
-    }
-
-    /// At a quote or at the end of a start tag.
-    fn in_tag(&mut self, stop: u8, slash: bool) -> Result<Found, StreamError> {
-        if stop != b'>' {
-            self.attributes += 1;
-            if self.attributes > self.limits.attributes {
-                return Err(StreamError::stanza_too_big("too many attributes"));
-            }
-            self.lexeme = Lexeme::Value(stop);
-            return Ok(Found::Nothing);
-        }
-        self.lexeme = Lexeme::Outside;
-        if self.phase != Phase::Open {
-            return Ok(Found::Header { empty: slash });
-        }
-        self.elements += 1;
-        if self.elements > self.limits.elements {
-            return Err(StreamError::stanza_too_big("too many elements"));
-        }
-        if self.depth >= self.limits.depth.min(super::DEPTH_MAX) {
-            return Err(StreamError::stanza_too_big("elements are nested too deep"));
-        }
-        self.depth += usize::from(!slash);
-        Ok(if self.depth == 0 { Found::Element } else { Found::Nothing })
-    }
-
-    fn end_tag(&mut self) -> Result<Found, StreamError> {
-        self.lexeme = Lexeme::Outside;
+    fn end_tag(&mut self) -> Result<Option<Frame>, StreamError> {
         match self.depth {
-            0 => return Ok(Found::Close),
-            1 => self.depth = 0,
+            0 => return self.close().map(Some),
+            1 => {}
             _ => {
                 self.depth -= 1;
-                return Ok(Found::Nothing);
+                return Ok(None);
             }
         }
-        Ok(Found::Element)
+        self.depth = 0;
+        self.element().map(Some)
+    }
+
+    /// A first-level `<stream:stream>` would go on for ever, so its opening tag is looked at alone.
+    fn refuse_second_header(&self) -> Result<(), StreamError> {
+        let tag = self.buffer.get(self.frame_at..self.scanned).unwrap_or_default();
+        let name_end = tag.iter().position(|byte| chars::is_space(*byte) || *byte == b'>');
+        if !tag.get(..name_end.unwrap_or_default()).unwrap_or_default().ends_with(b"stream") {
+            return Ok(());
+        }
+        match header::is_header(read::utf8(tag)?, self.scope.scope(self.content)?)? {
+            true => {
+                Err(StreamError::new(StreamCondition::UnsupportedStanzaType)
+                    .with_text("a second stream header"))
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn declaration(&mut self) -> Result<Option<Frame>, StreamError> {
+        header::check_declaration(read::utf8(self.frame())?)?;
+        self.next_frame();
+        self.phase = Phase::Declared;
+        Ok(None)
     }
 
     fn header(&mut self, empty: bool) -> Result<Frame, StreamError> {
-        let (from, to) = self.take_range();
-        let tag = read::utf8(self.buffer.get(from..to).unwrap_or_default())?;
-        let (header, scope) = header::read(tag, self.content, self.limits)?;
+        let (header, scope) = header::read(read::utf8(self.frame())?, self.content, self.limits)?;
         self.scope = scope;
-        self.phase = if empty { Phase::EmptyStream } else { Phase::Open };
+        self.next_frame();
+        self.phase = if empty { Phase::OpenedEmpty } else { Phase::Open };
         Ok(Frame::Header(header))
     }
 
     fn element(&mut self) -> Result<Frame, StreamError> {
-        self.elements = 0;
-        let (from, to) = self.take_range();
-        let element = read::utf8(self.buffer.get(from..to).unwrap_or_default())?;
+        let bytes = self.buffer.get(self.frame_at..self.scanned).unwrap_or_default();
         let scope = self.scope.scope(self.content)?;
-        read::frame(element, scope, self.content, self.limits, &mut self.scratch)
+        let text = read::utf8(bytes)?;
+        let (frame, work) = read::frame(text, scope, self.content, self.limits, &mut self.scratch)?;
+        self.work += work;
+        self.next_frame();
+        Ok(frame)
     }
 
-    fn check_size(&self) -> Result<(), StreamError> {
-        let length = self.scanned - self.frame_at;
-        let (max, what) = match self.phase {
-            Phase::Open => (self.limits.stanza_bytes, "the stanza is too big"),
-            _ => (self.limits.header_bytes, "the stream header is too big"),
-        };
-        if length <= max { Ok(()) } else { Err(StreamError::stanza_too_big(what)) }
+    fn close(&mut self) -> Result<Frame, StreamError> {
+        let name = self.frame().strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">"));
+        match name.map(<[u8]>::trim_ascii_end) == Some(self.scope.name().as_bytes()) {
+            true => Ok(Frame::Close),
+            false => Err(StreamError::not_well_formed("an end tag without its start tag")),
+        }
     }
 
-    fn advance(&mut self, bytes: usize) {
-        self.scanned += bytes;
-        self.work += bytes as u64;
+    fn frame(&self) -> &[u8] {
+        self.buffer.get(self.frame_at..self.scanned).unwrap_or_default()
     }
 
-    fn take_range(&mut self) -> (usize, usize) {
-        let from = std::mem::replace(&mut self.frame_at, self.scanned);
-        (from, self.scanned)
+    fn next_frame(&mut self) {
+        self.frame_at = self.scanned;
+        self.elements = 0;
+        self.attributes = 0;
     }
 
-    fn take_frame(&mut self) -> &[u8] {
-        let (from, to) = self.take_range();
-        self.buffer.get(from..to).unwrap_or_default()
+    /// What was scanned of an incomplete frame is to be scanned again, as something else.
+    fn forget_frame(&mut self) {
+        self.scanned = self.frame_at;
+        self.lexeme = Lexeme::Text;
+        self.depth = 0;
+        self.elements = 0;
+        self.attributes = 0;
     }
 
-    /// Drops what is done with. An incomplete frame moves to the front once.
+    /// Drops what is done with. An incomplete frame moves to the front, once.
     fn compact(&mut self) {
         if self.frame_at == self.buffer.len() {
             return self.release();
@@ -467,11 +346,17 @@ impl Scanner {
     fn release(&mut self) {
         self.buffer = Vec::new();
         self.scratch = Vec::new();
-        (self.frame_at, self.scanned) = (0, 0);
+        self.frame_at = 0;
+        self.scanned = 0;
     }
 
     fn end(&mut self, phase: Phase) {
-        self.phase = phase;
+        self.forget_frame();
         self.release();
+        self.phase = phase;
     }
+}
+
+fn bounded(count: usize, limit: usize, text: &'static str) -> Result<Option<Frame>, StreamError> {
+    if count > limit { Err(StreamError::stanza_too_big(text)) } else { Ok(None) }
 }

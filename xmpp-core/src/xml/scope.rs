@@ -1,27 +1,39 @@
 //! Namespace declarations in scope (Namespaces in XML 1.0 section 6).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use crate::ns;
 use crate::stream_error::StreamError;
 
-/// Declarations that are in force at once, at most. Prefixes are looked up one by one, and the work must
-/// stay in proportion to the bytes.
-const DECLARATIONS_MAX: usize = 128;
+/// Declarations of a peer that are in force at once, at most: prefixes are looked up one by one, and the
+/// work must stay in proportion to the bytes.
+pub const DECLARATIONS_MAX: usize = 128;
 
 pub struct Scope<'a> {
-    bindings: SmallVec<[Binding<'a>; 8]>,
+    bindings: SmallVec<[Binding<'a>; 4]>,
+    /// The default namespace in force.
+    default: NamespaceId,
+    /// Elements that are open.
     depth: usize,
+    max: usize,
+    /// Prefixes compared, ever.
+    work: u64,
 }
 
 struct Binding<'a> {
     /// Empty for the default namespace.
     prefix: &'a str,
     uri: Cow<'a, str>,
+    /// The same again, once a tree needs it: its elements share it, or a long namespace on top would be
+    /// copied into each of the short elements below.
+    shared: Option<Arc<str>>,
     /// The depth of the element that declares it.
     depth: usize,
+    /// The default namespace that was in force before.
+    default_before: NamespaceId,
 }
 
 /// A namespace in scope. Valid until the element that declares it ends.
@@ -36,8 +48,8 @@ impl NamespaceId {
 }
 
 impl<'a> Scope<'a> {
-    pub fn new() -> Scope<'a> {
-        Scope { bindings: SmallVec::new(), depth: 0 }
+    pub fn new(max: usize) -> Scope<'a> {
+        Scope { bindings: SmallVec::new(), default: NamespaceId::NONE, depth: 0, max, work: 0 }
     }
 
     pub fn enter(&mut self) {
@@ -46,7 +58,10 @@ impl<'a> Scope<'a> {
 
     pub fn leave(&mut self) {
         self.depth = self.depth.saturating_sub(1);
-        while self.bindings.last().is_some_and(|binding| binding.depth > self.depth) {
+        while let Some(binding) = self.bindings.last()
+            && binding.depth > self.depth
+        {
+            self.default = binding.default_before;
             self.bindings.pop();
         }
     }
@@ -62,28 +77,37 @@ impl<'a> Scope<'a> {
         if !allowed {
             return Err(StreamError::not_well_formed("a namespace declaration that is not allowed"));
         }
-        let own = self.bindings.iter().rev().take_while(|binding| binding.depth == self.depth);
-        if own.into_iter().any(|binding| binding.prefix == prefix) {
+        let mut own = self.bindings.iter().rev().take_while(|binding| binding.depth == self.depth);
+        if own.any(|binding| binding.prefix == prefix) {
             return Err(StreamError::not_well_formed("a namespace declaration that is there twice"));
         }
-        if self.bindings.len() >= DECLARATIONS_MAX {
+        if self.bindings.len() >= self.max {
             return Err(StreamError::stanza_too_big("too many namespace declarations"));
         }
-        self.bindings.push(Binding { prefix, uri, depth: self.depth });
+        let id = NamespaceId(self.bindings.len() as u32);
+        self.work += u64::from(id.0);
+        let default_before = self.default;
+        if prefix.is_empty() {
+            self.default = id;
+        }
+        self.bindings.push(Binding { prefix, uri, shared: None, depth: self.depth, default_before });
         Ok(())
     }
 
-    /// The default namespace.
+    /// What elements without a prefix are in.
     pub fn default_namespace(&self) -> NamespaceId {
-        self.find("").unwrap_or(NamespaceId::NONE)
+        self.default
     }
 
-    pub fn resolve(&self, prefix: &str) -> Result<NamespaceId, StreamError> {
-        match prefix {
-            "xml" => Ok(NamespaceId::XML),
-            _ => {
-                self.find(prefix).ok_or_else(|| StreamError::not_well_formed("a prefix that is not declared"))
-            }
+    pub fn resolve(&mut self, prefix: &str) -> Result<NamespaceId, StreamError> {
+        if prefix == "xml" {
+            return Ok(NamespaceId::XML);
+        }
+        let found = self.bindings.iter().rposition(|binding| binding.prefix == prefix);
+        self.work += (self.bindings.len() - found.unwrap_or_default()) as u64;
+        match found {
+            Some(at) => Ok(NamespaceId(at as u32)),
+            None => Err(StreamError::not_well_formed("a prefix that is not declared")),
         }
     }
 
@@ -94,16 +118,23 @@ impl<'a> Scope<'a> {
         }
     }
 
+    pub fn shared_uri(&mut self, id: NamespaceId) -> Arc<str> {
+        match self.bindings.get_mut(id.0 as usize) {
+            Some(binding) => binding.shared.get_or_insert_with(|| Arc::from(&*binding.uri)).clone(),
+            None => Arc::from(self.uri(id)),
+        }
+    }
+
     pub fn same(&self, left: NamespaceId, right: NamespaceId) -> bool {
         left == right || self.uri(left) == self.uri(right)
     }
 
-    /// Prefix and namespace of each, in order.
+    /// Prefix and namespace of each declaration, in order.
     pub fn declarations(&self) -> impl Iterator<Item = (&str, &str)> {
         self.bindings.iter().map(|binding| (binding.prefix, &*binding.uri))
     }
 
-    fn find(&self, prefix: &str) -> Option<NamespaceId> {
-        self.bindings.iter().rposition(|binding| binding.prefix == prefix).map(|at| NamespaceId(at as u32))
+    pub fn work(&self) -> u64 {
+        self.work
     }
 }

@@ -23,6 +23,8 @@ pub struct Tokens<'a> {
     elements: usize,
     /// The token before ended an element, whose declarations were in force until now.
     ended: bool,
+    /// Attribute names compared, ever.
+    work: u64,
 }
 
 pub enum Token<'a> {
@@ -81,6 +83,7 @@ impl<'a> Tokens<'a> {
             depth: 0,
             elements: 0,
             ended: false,
+            work: 0,
         }
     }
 
@@ -119,6 +122,11 @@ impl<'a> Tokens<'a> {
         }
     }
 
+    /// Bytes of input, and comparisons that were needed for them.
+    pub fn work(&self) -> u64 {
+        self.input.len() as u64 + self.work + self.scope.work()
+    }
+
     fn position(&self) -> usize {
         self.reader.buffer_position() as usize
     }
@@ -150,7 +158,7 @@ impl<'a> Tokens<'a> {
     /// quick-xml has compared the name with the start tag's.
     fn end(&mut self, tag: &'a str) -> Token<'a> {
         self.ended = true;
-        let name = tag.trim_end_matches(|character| matches!(character, ' ' | '\t' | '\r' | '\n'));
+        let name = tag.trim_end_matches(chars::SPACE);
         Token::End(name.split_once(':').map_or(name, |(_, local)| local))
     }
 
@@ -177,6 +185,7 @@ impl<'a> Tokens<'a> {
             if !attribute.prefix.is_empty() {
                 attribute.namespace = Some(self.scope.resolve(attribute.prefix)?);
             }
+            self.work += at as u64;
             if before.iter().any(|other| same_attribute(&self.scope, other, attribute)) {
                 return Err(StreamError::not_well_formed("an attribute that is there twice"));
             }
@@ -227,7 +236,7 @@ fn split_name(name: &str) -> Result<(&str, &str), StreamError> {
 /// 41 (white space before each attribute, and around the equals sign where one likes).
 pub fn split_attribute<'a>(rest: &mut &'a str) -> Result<Option<(&'a str, &'a str)>, StreamError> {
     let malformed = || StreamError::not_well_formed("a tag with a malformed attribute");
-    let trimmed = trim_start(rest);
+    let trimmed = rest.trim_start_matches(chars::SPACE);
     if trimmed.is_empty() {
         return Ok(None);
     }
@@ -235,8 +244,8 @@ pub fn split_attribute<'a>(rest: &mut &'a str) -> Result<Option<(&'a str, &'a st
         return Err(malformed());
     }
     let (name, value) = trimmed.split_once('=').ok_or_else(malformed)?;
-    let name = name.trim_end_matches(is_space);
-    let value = trim_start(value);
+    let name = name.trim_end_matches(chars::SPACE);
+    let value = value.trim_start_matches(chars::SPACE);
     let quote = match value.as_bytes().first() {
         Some(b'\'') => '\'',
         Some(b'"') => '"',
@@ -245,14 +254,6 @@ pub fn split_attribute<'a>(rest: &mut &'a str) -> Result<Option<(&'a str, &'a st
     let (value, behind) = value.get(1..).and_then(|value| value.split_once(quote)).ok_or_else(malformed)?;
     *rest = behind;
     Ok(Some((name, value)))
-}
-
-fn is_space(character: char) -> bool {
-    matches!(character, ' ' | '\t' | '\r' | '\n')
-}
-
-fn trim_start(text: &str) -> &str {
-    text.trim_start_matches(is_space)
 }
 
 /// Checks and normalises an attribute value (XML 1.0 section 3.3.3), and says whether it is plain.

@@ -1,1 +1,0 @@
-//! SASL, server side.
