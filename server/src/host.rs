@@ -59,6 +59,11 @@ impl HostBuilder {
         self
     }
 
+    /// Adds a module that the configuration can leave out.
+    pub fn add_if(&mut self, wanted: bool, module: impl FnOnce() -> Arc<dyn Module>) -> &mut HostBuilder {
+        if wanted { self.add(module()) } else { self }
+    }
+
     pub fn on_sent(&mut self, hook: Arc<dyn OnSent>) {
         self.host.sent.push((self.module, hook));
     }

@@ -10,6 +10,8 @@ pub mod plugins;
 pub mod router;
 pub mod session;
 pub mod storage;
+#[cfg(test)]
+pub mod testing;
 pub mod telemetry {
     pub mod metrics {
         #[derive(Default)]
