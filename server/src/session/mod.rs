@@ -210,9 +210,7 @@ impl Session {
     pub fn forget_directed(&self, which: impl Fn(&Jid) -> bool) -> Vec<Jid> {
         let mut state = self.state.lock();
         let Some(directed) = state.directed.as_mut() else { return Vec::new() };
-        let forgotten: Vec<Jid> = directed.iter().filter(|jid| which(jid)).cloned().collect();
-        directed.retain(|jid| !forgotten.contains(jid));
-        forgotten
+        directed.extract_if(|jid| which(jid)).collect()
     }
 
     /// Whom it sent directed presence, forgotten by this.
