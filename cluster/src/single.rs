@@ -26,11 +26,7 @@ impl SingleNode {
         &self.table
     }
 
-    fn apply<T>(
-        &self,
-        command: Command,
-        expect: impl FnOnce(Reply) -> Option<T>,
-    ) -> Result<T, ClusterError> {
+    fn apply<T>(&self, command: Command, expect: impl FnOnce(Reply) -> Option<T>) -> Result<T, ClusterError> {
         expect(self.table.apply(command)).ok_or(ClusterError::Unknown)
     }
 }
@@ -59,10 +55,11 @@ impl Cluster for SingleNode {
         session: SessionId,
         presence: Presence,
     ) -> Fut<'a, Result<First, ClusterError>> {
-        let first = self.apply(Command::Presence { jid: jid.clone(), session, presence }, |reply| match reply {
-            Reply::Presence(first) => Some(first),
-            _ => None,
-        });
+        let first =
+            self.apply(Command::Presence { jid: jid.clone(), session, presence }, |reply| match reply {
+                Reply::Presence(first) => Some(first),
+                _ => None,
+            });
         Box::pin(std::future::ready(first))
     }
 

@@ -24,7 +24,9 @@ pub enum Command {
 pub enum Reply {
     Opened(Opened),
     Presence(First),
-    Closed { next_willing: Option<SessionId> },
+    Closed {
+        next_willing: Option<SessionId>,
+    },
     /// The command spoke of a session that is not there.
     Unknown,
 }
@@ -67,7 +69,11 @@ impl SessionTable {
     pub fn sessions_of(&self, node: NodeId) -> Vec<Entry> {
         let of_node = |e: &&Entry| e.session.node == node;
         let shards = self.shards.iter();
-        shards.flat_map(|s| s.read().values().flat_map(|v| v.iter().filter(of_node).cloned()).collect::<Vec<_>>()).collect()
+        shards
+            .flat_map(|s| {
+                s.read().values().flat_map(|v| v.iter().filter(of_node).cloned()).collect::<Vec<_>>()
+            })
+            .collect()
     }
 
     pub fn apply(&self, command: Command) -> Reply {
@@ -193,7 +199,11 @@ mod tests {
         let no = First { first_willing: false, next_willing: None };
         assert_eq!(presence(&table, "r@m/b", 2, Presence::Willing), Reply::Presence(yes));
         assert_eq!(presence(&table, "r@m/a", 1, Presence::Willing), Reply::Presence(no));
-        assert_eq!(presence(&table, "r@m/b", 2, Presence::Willing), Reply::Presence(no), "was willing before");
+        assert_eq!(
+            presence(&table, "r@m/b", 2, Presence::Willing),
+            Reply::Presence(no),
+            "was willing before"
+        );
         let closed = table.apply(Command::Close { jid: jid("r@m/b"), session: id(2) });
         assert_eq!(closed, Reply::Closed { next_willing: Some(id(1)) });
         table.apply(Command::Close { jid: jid("r@m/a"), session: id(1) });

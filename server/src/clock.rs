@@ -10,7 +10,10 @@ use crate::storage::Millis;
 pub enum Clock {
     System,
     /// `start` was `at`; what has passed since is the runtime's own time.
-    Runtime { start: Instant, at: Millis },
+    Runtime {
+        start: Instant,
+        at: Millis,
+    },
 }
 
 impl Clock {

@@ -10,11 +10,6 @@ pub mod plugins;
 pub mod router;
 pub mod session;
 pub mod storage;
+pub mod telemetry;
 #[cfg(test)]
 pub mod testing;
-pub mod telemetry {
-    pub mod metrics {
-        #[derive(Default)]
-        pub struct Metrics;
-    }
-}

@@ -1,6 +1,7 @@
 //! Addresses by RFC 7622: prepared when parsed, so that equal addresses are equal bytes.
 
 mod prepare;
+mod serialize;
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;

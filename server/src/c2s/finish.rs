@@ -119,10 +119,15 @@ fn stream_error(end: End) -> Option<StreamError> {
         End::Closed | End::Failed | End::Lost => None,
         End::Replaced => Some(StreamError::new(StreamCondition::Conflict)),
         End::Kicked => Some(
-            StreamError::new(StreamCondition::PolicyViolation).with_text("the session was ended by an operator"),
+            StreamError::new(StreamCondition::PolicyViolation)
+                .with_text("the session was ended by an operator"),
         ),
-        End::Removed => Some(StreamError::new(StreamCondition::NotAuthorized).with_text("the account is gone")),
-        End::Slow => Some(StreamError::new(StreamCondition::ResourceConstraint).with_text("too slow to keep up")),
+        End::Removed => {
+            Some(StreamError::new(StreamCondition::NotAuthorized).with_text("the account is gone"))
+        }
+        End::Slow => {
+            Some(StreamError::new(StreamCondition::ResourceConstraint).with_text("too slow to keep up"))
+        }
         End::Shutdown => Some(StreamError::new(StreamCondition::SystemShutdown)),
     }
 }

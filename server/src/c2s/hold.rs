@@ -78,10 +78,7 @@ pub fn is_unimportant(stanza: &Stanza) -> bool {
         Kind::Message => {
             let mut children = stanza.payload.children();
             children.all(|c| {
-                c.ns == ns::CHAT_STATES
-                    || c.ns == ns::HINTS
-                    || c.name == "thread"
-                    || c.ns == ns::STANZA_ID
+                c.ns == ns::CHAT_STATES || c.ns == ns::HINTS || c.name == "thread" || c.ns == ns::STANZA_ID
             })
         }
         Kind::Iq => false,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use xmpp_core::xml::{Frame, Scanner};
+use xmpp_core::xml::{Fault, Frame, Malformed, Scanner};
 use xmpp_core::{Condition, Element, Stanza, StanzaError, StreamCondition, StreamError, ns, sm};
 
 use super::buffers;
@@ -102,7 +102,7 @@ impl Reader {
             };
             let handled = match frame {
                 Frame::Stanza(stanza) => self.stanza(stanza).await,
-                Frame::Malformed { stanza, condition } => self.malformed(&stanza, condition).await,
+                Frame::Malformed(malformed) => self.malformed(malformed).await,
                 Frame::Element(element) => self.element(element).await,
                 Frame::Header(_) => Err(StreamError::new(StreamCondition::NotWellFormed)),
                 Frame::Close => {
@@ -149,10 +149,13 @@ impl Reader {
     }
 
     /// A stanza that cannot be routed as it is: its sender is told.
-    async fn malformed(&mut self, stanza: &Stanza, condition: Condition) -> Result<(), StreamError> {
+    async fn malformed(&mut self, malformed: Malformed) -> Result<(), StreamError> {
+        let Malformed { mut stanza, condition, fault } = malformed;
         self.router.metrics.stanza_in(stanza.kind);
+        if fault == Fault::From {
+            return Err(StreamError::new(StreamCondition::InvalidFrom));
+        }
         self.session.inbound.below(1, usize::MAX).await;
-        let mut stanza = stanza.clone();
         stanza.from = Some(self.session.jid.clone());
         if let Some(reply) = stanza.error_reply(&StanzaError::new(condition)) {
             self.session.put_waiting(Arc::new(Delivery::new(reply, self.router.now()))).await;

@@ -13,11 +13,22 @@ use crate::session::{Delivery, End};
 impl Task {
     pub(super) fn acknowledged(&mut self, h: u32) {
         let Some(unacknowledged) = &mut self.unacknowledged else { return };
-        unacknowledged.requested = false;
         match unacknowledged.queue.acked(h) {
             Ok(taken) => taken.iter().for_each(|delivery| self.taken(delivery)),
             Err(too_high) => {
                 // XEP-0198 section 4: it says to have handled what was never sent.
+                self.due.extend_from_slice(&too_high.stream_error().to_xml());
+                self.session.end(End::Failed);
+            }
+        }
+    }
+
+    /// The `h` of `<resume/>`: what it acknowledges is taken, the rest is asked about again.
+    fn resumed_at(&mut self, h: u32) {
+        let Some(unacknowledged) = &mut self.unacknowledged else { return };
+        match unacknowledged.queue.resume(h) {
+            Ok(taken) => taken.iter().for_each(|delivery| self.taken(delivery)),
+            Err(too_high) => {
                 self.due.extend_from_slice(&too_high.stream_error().to_xml());
                 self.session.end(End::Failed);
             }
@@ -62,19 +73,13 @@ impl Task {
         self.due.clear();
         self.session.link.set_sleeping(false);
         sm::write_resumed(&previd, self.session.inbound.handled(), &mut self.due);
-        self.acknowledged(h);
+        self.resumed_at(h);
         let Some(unacknowledged) = &self.unacknowledged else { return };
         let mut again = Vec::new();
         for delivery in unacknowledged.queue.iter() {
             self.delayed(delivery).write(&mut again);
         }
         self.due.append(&mut again);
-        if let Some(unacknowledged) = &mut self.unacknowledged
-            && !unacknowledged.queue.is_empty()
-        {
-            unacknowledged.requested = true;
-            sm::write_r(&mut self.due);
-        }
     }
 
     /// What is sent again, or came while the client was away, says when it came. An IQ needs no date.

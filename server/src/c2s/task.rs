@@ -67,8 +67,6 @@ pub(super) struct Connection {
 pub(super) struct Unacknowledged {
     pub(super) queue: Outgoing<Arc<Delivery>>,
     pub(super) resume: Option<Duration>,
-    /// An `<r/>` is out.
-    pub(super) requested: bool,
 }
 
 /// What the task waits for next.
@@ -157,7 +155,6 @@ impl Task {
             self.unacknowledged = Some(Box::new(Unacknowledged {
                 queue: Outgoing::new(bounds.0, bounds.1),
                 resume: enable.resume_seconds.map(|s| Duration::from_secs(s.into())),
-                requested: false,
             }));
         }
         if answer_due {
@@ -187,7 +184,8 @@ impl Task {
         if out.0.is_empty() {
             return false;
         }
-        self.request_acknowledgement(&mut out.0);
+        let idle = out.0.len() < WRITE_BYTES;
+        self.request_acknowledgement(idle, &mut out.0);
         self.router.metrics.bytes_out(out.0.len());
         match self.write(&socket, &out.0).await {
             true => written.iter().for_each(|delivery| self.taken(delivery)),
@@ -200,7 +198,12 @@ impl Task {
         true
     }
 
-    pub(super) fn encode(&mut self, delivery: Arc<Delivery>, out: &mut Vec<u8>, written: &mut Vec<Arc<Delivery>>) {
+    pub(super) fn encode(
+        &mut self,
+        delivery: Arc<Delivery>,
+        out: &mut Vec<u8>,
+        written: &mut Vec<Arc<Delivery>>,
+    ) {
         match self.slept.is_some_and(|(from, to)| (from..=to).contains(&delivery.time)) {
             true => self.delayed(&delivery).write(out),
             false => delivery.stanza.write(out),
@@ -264,12 +267,10 @@ impl Task {
         self.unacknowledged.as_ref().is_some_and(|u| u.queue.is_full())
     }
 
-    fn request_acknowledgement(&mut self, out: &mut Vec<u8>) {
+    fn request_acknowledgement(&mut self, idle: bool, out: &mut Vec<u8>) {
         if let Some(unacknowledged) = &mut self.unacknowledged
-            && !unacknowledged.requested
-            && !unacknowledged.queue.is_empty()
+            && unacknowledged.queue.take_request(idle)
         {
-            unacknowledged.requested = true;
             sm::write_r(out);
         }
     }

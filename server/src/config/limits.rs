@@ -16,11 +16,11 @@ settings! {
         /// The size of a stanza. RFC 6120 section 13.12 wants at least 10 000.
         now stanza_bytes: u32 = 262_144, in 10_000..=16_777_216;
         /// Elements in a stanza, itself included.
-        now stanza_elements: u32 = 4_096, in 16..=1_000_000;
+        now stanza_elements: u32 = 10_000, in 16..=1_000_000;
         /// How deep elements of a stanza lie in one another.
-        now stanza_depth: u32 = 64, in 8..=1_024;
+        now stanza_depth: u32 = 100, in 8..=1_000;
         /// Attributes of an element.
-        now stanza_attributes: u32 = 64, in 16..=1_024;
+        now stanza_attributes: u32 = 100, in 16..=1_024;
         /// What a session may send per second in the long run; a faster one is read more slowly. Or "none".
         now bytes_per_second: Limit = Limit::AtMost(1 << 20), in 1_000..=1 << 40;
         /// What it may send at once after a silence.
@@ -31,7 +31,8 @@ settings! {
         now mailbox_stanzas: u32 = 4_096, in 64..=1_000_000;
         /// The same in bytes.
         now mailbox_bytes: u32 = 1 << 20, in 65_536..=1 << 30;
-        /// Stanzas that a client with stream management (XEP-0198) has not acknowledged; a session with more ends.
+        /// Stanzas that a client with stream management (XEP-0198) has not acknowledged; a session with more
+        /// ends.
         now unacknowledged_stanzas: u32 = 4_096, in 64..=1_000_000;
         /// The same in bytes.
         now unacknowledged_bytes: u32 = 1 << 20, in 65_536..=1 << 30;

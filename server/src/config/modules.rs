@@ -1,6 +1,6 @@
 //! `[modules]`: one section per module that has something to set.
 
-use super::Limit;
+use super::{Limit, Uri};
 
 settings! {
     /// What goes beyond RFC 6120 and 6121, one section per module.
@@ -52,19 +52,19 @@ settings! {
     /// Addresses of the people who run the server (XEP-0157), as URIs.
     pub struct Contact {
         /// For complaints about abuse.
-        now abuse: Vec<String> = vec![];
+        now abuse: Vec<Uri> = vec![];
         /// For the server's administrators.
-        now admin: Vec<String> = vec![];
+        now admin: Vec<Uri> = vec![];
         /// For opinions.
-        now feedback: Vec<String> = vec![];
+        now feedback: Vec<Uri> = vec![];
         /// For business.
-        now sales: Vec<String> = vec![];
+        now sales: Vec<Uri> = vec![];
         /// For security matters.
-        now security: Vec<String> = vec![];
+        now security: Vec<Uri> = vec![];
         /// Where the server's state is shown.
-        now status: Vec<String> = vec![];
+        now status: Vec<Uri> = vec![];
         /// For help.
-        now support: Vec<String> = vec![];
+        now support: Vec<Uri> = vec![];
     }
 }
 

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::values::ALL_ADDRESSES;
-use super::{Domain, Limit, Limits, Modules, Network, Tables};
+use super::words::words;
+use super::{Domain, Limit, Limits, LogFilter, Modules, Network, Tables};
 
 settings! {
     /// Everything that can be configured.
@@ -33,6 +34,12 @@ settings! {
 }
 
 impl Config {
+    /// Writes down where the data is, once that is known, and what follows from it.
+    pub fn settle(&mut self, data_dir: PathBuf) {
+        self.storage.sqlite.path.get_or_insert_with(|| data_dir.join("meerkat.db"));
+        self.general.data_dir = Some(data_dir);
+    }
+
     /// The settings of a served domain, or the defaults when it has none of its own.
     pub fn domain(&self, name: &str) -> DomainSettings {
         self.domain.iter().find(|domain| domain.name.as_str() == name).cloned().unwrap_or_default()
@@ -54,13 +61,15 @@ settings! {
     pub struct General {
         /// The served domains; the first is the default.
         restart hosts: Vec<Domain> = vec![Domain::localhost()];
-        /// The folder of the database, the first certificate and the control socket. Absent: /var/lib/meerkat where it can
-        /// be written, else ./meerkat-data. `--data` and MEERKAT_DATA go before it.
+        /// The folder of the database, the first certificate and the control socket. Absent: /var/lib/meerkat
+        /// where it can be written, else ./meerkat-data. `--data` and MEERKAT_DATA go before it.
         restart data_dir: Option<PathBuf> = None, like "\"/var/lib/meerkat\"";
-        /// The least important log lines that are written: "none", "error", "warn", "info", "debug" or "trace".
+        /// The least important log lines that are written: "none", "error", "warn", "info", "debug" or
+        /// "trace".
         now log_level: LogLevel = LogLevel::Info;
-        /// Levels for single parts of the server that differ from `log_level`, as "server::c2s=debug".
-        now log_filters: Vec<String> = vec![];
+        /// Levels for single parts that differ from `log_level`, as "server::c2s=debug". Libraries write
+        /// warnings and errors only, unless they are named here.
+        now log_filters: Vec<LogFilter> = vec![];
         /// "text" for people, "json" for machines: one object a line.
         restart log_format: LogFormat = LogFormat::Text;
         /// The `xml:lang` of the server's own words.
@@ -99,8 +108,9 @@ settings! {
         restart session_tickets: bool = true;
         /// How often certificate files are looked at for a change.
         now watch_seconds: u32 = 10, in 1..=86_400;
-        /// Certificates, chosen by SNI and by the stream's `to`. Without one the server signs one itself on its first start.
-        /// A changed file is taken up without a restart, a pair that does not fit is refused.
+        /// Certificates, chosen by SNI and by the stream's `to`. Without one the server signs one itself on
+        /// its first start. A changed file is taken up without a restart, a pair that does not fit is
+        /// refused.
         now certificates: Tables<Certificate> = Tables::default();
     }
 }
@@ -144,8 +154,8 @@ settings! {
         restart port: u16 = 5222;
         /// "starttls" (TLS is required), "starttls-optional", "direct" (TLS from the first byte) or "none".
         restart tls: TlsMode = TlsMode::Starttls;
-        /// Addresses or networks of proxies that send the PROXY protocol, version 1 or 2, before anything else. Empty: nobody
-        /// is believed, and nobody is asked.
+        /// Addresses or networks of proxies that send the PROXY protocol, version 1 or 2, before anything
+        /// else. Empty: nobody is believed, and nobody is asked.
         restart proxy_protocol_from: Vec<Network> = vec![];
         /// Connections of this port at the same time, besides `limits.connections`; or "none".
         restart max_connections: Limit = Limit::None;
@@ -187,7 +197,8 @@ settings! {
 settings! {
     /// How clients prove who they are.
     pub struct Auth {
-        /// The SASL mechanisms that are offered, best first. "-PLUS" is offered on TLS 1.3, "PLAIN" under TLS.
+        /// The SASL mechanisms that are offered, best first. "-PLUS" is offered on TLS 1.3, "PLAIN" under
+        /// TLS.
         now mechanisms: Vec<Mechanism> = Mechanism::ALL.to_vec();
         /// Whether "PLAIN" is offered without TLS too, on a listener with `tls = "none"`. For tests only.
         now plain_without_tls: bool = false;
@@ -195,11 +206,13 @@ settings! {
         now scram_iterations: u32 = 10_000, in 4_096..=10_000_000;
         /// Failed attempts after which a stream is closed.
         now attempts_per_stream: u32 = 5, in 1..=100;
-        /// Failed logins from one address within the window, after which further attempts from it are refused; or "none".
+        /// Failed logins from one address within the window, after which further attempts from it are
+        /// refused; or "none".
         now failed_logins_per_address: Limit = Limit::AtMost(100), in 1..=1_000_000;
         /// The window of `failed_logins_per_address`.
         now failed_logins_per_address_seconds: u32 = 300, in 1..=86_400;
-        /// Failed logins to one account within the window, after which addresses that failed are refused; or "none".
+        /// Failed logins to one account within the window, after which addresses that failed are refused; or
+        /// "none".
         now failed_logins_per_account: Limit = Limit::AtMost(20), in 1..=1_000_000;
         /// The window of `failed_logins_per_account`.
         now failed_logins_per_account_seconds: u32 = 300, in 1..=86_400;
@@ -226,7 +239,8 @@ words! {
 settings! {
     /// What clients' streams and sessions do.
     pub struct C2s {
-        /// The longest time a session waits to be resumed after its connection broke; 0 switches resumption off.
+        /// The longest time a session waits to be resumed after its connection broke; 0 switches resumption
+        /// off.
         now resume_seconds: u32 = 600, in 0..=86_400;
         /// Silence after which the server asks whether a client is there; or "none".
         now ping_after_seconds: Limit = Limit::AtMost(180), in 1..=86_400;
@@ -234,7 +248,8 @@ settings! {
         now ping_timeout_seconds: u32 = 30, in 1..=3_600;
         /// How long a client may take none of what is written to it before its connection counts as broken.
         now write_timeout_seconds: u32 = 60, in 1..=3_600;
-        /// What a new session does that wants the resource of another: "replace" it, be "refuse"d, or be "rename"d.
+        /// What a new session does that wants the resource of another: "replace" it, be "refuse"d, or be
+        /// "rename"d.
         now conflict: Conflict = Conflict::Replace;
         /// Whether bytes that cannot begin a stream are answered with RFC 3920's name for the error,
         /// `xml-not-well-formed`, as health checks expect, instead of RFC 6120's `not-well-formed`.
@@ -257,8 +272,8 @@ words! {
 settings! {
     /// What becomes of messages.
     pub struct Messages {
-        /// "always": a message is on disk before it is delivered or acknowledged. "unless-delivered": it goes straight to a
-        /// session that is there, and is saved when nobody took it.
+        /// "always": a message is on disk before it is delivered or acknowledged. "unless-delivered": it goes
+        /// straight to a session that is there, and is saved when nobody took it.
         now save: Save = Save::Always;
     }
 }
@@ -310,7 +325,8 @@ settings! {
     pub struct DomainSettings {
         /// The domain, one of `general.hosts`.
         required name: Domain = Domain::localhost(), like "\"localhost\"";
-        /// Whether an IQ to somebody's full address is passed on only with a subscription (RFC 6121 section 8.5.3.1).
+        /// Whether an IQ to somebody's full address is passed on only with a subscription (RFC 6121 section
+        /// 8.5.3.1).
         now strict_iq: bool = false;
         /// What becomes of this domain's messages.
         section messages: DomainMessages = DomainMessages::default();

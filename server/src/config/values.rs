@@ -1,8 +1,11 @@
 //! The types of settings that the standard library does not have.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Deref;
 use std::str::FromStr;
+
+use super::LogLevel;
 
 /// A bound that can be switched off: a number, or the word `"none"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +72,8 @@ impl Deref for Domain {
     }
 }
 
-impl std::fmt::Display for Domain {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
@@ -79,7 +82,7 @@ impl FromStr for Domain {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        if text.is_empty() { Err(()) } else { Ok(Domain(text.to_ascii_lowercase())) }
+        xmpp_core::jid::prepare_domain(text).map(Domain).map_err(|_| ())
     }
 }
 
@@ -125,8 +128,8 @@ impl FromStr for Network {
     }
 }
 
-impl std::fmt::Display for Network {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let alone = if self.address.is_ipv4() { 32 } else { 128 };
         match self.prefix_bits {
             bits if bits == alone => write!(f, "{}", self.address),
@@ -135,5 +138,115 @@ impl std::fmt::Display for Network {
     }
 }
 
+/// A level for one part of the server, as `server::c2s=debug`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter {
+    pub target: String,
+    pub level: LogLevel,
+}
+
+impl FromStr for LogFilter {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (target, level) = text.split_once('=').ok_or(())?;
+        let path_char = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == ':';
+        if target.is_empty() || !target.chars().all(path_char) {
+            return Err(());
+        }
+        Ok(LogFilter { target: target.to_owned(), level: level.parse()? })
+    }
+}
+
+impl fmt::Display for LogFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.target, self.level)
+    }
+}
+
+/// An absolute URI, looked at no further than its scheme.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uri(String);
+
+impl Uri {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Uri {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (scheme, rest) = text.split_once(':').ok_or(())?;
+        let scheme_char = |char: char| char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.');
+        let has_scheme =
+            scheme.starts_with(|char: char| char.is_ascii_alphabetic()) && scheme.chars().all(scheme_char);
+        let no_gap = |char: char| !char.is_whitespace() && !char.is_control();
+        if has_scheme && !rest.is_empty() && rest.chars().all(no_gap) {
+            Ok(Uri(text.to_owned()))
+        } else {
+            Err(())
+        }
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// All addresses, IPv4 and, where the machine has it, IPv6.
 pub(super) const ALL_ADDRESSES: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_its_addresses_and_no_others() {
+        let has = |network: &str, address: &str| {
+            network.parse::<Network>().unwrap().contains(address.parse().unwrap())
+        };
+        assert!(has("10.0.0.0/8", "10.255.0.1"));
+        assert!(has("10.0.0.0/8", "::ffff:10.1.2.3"));
+        assert!(!has("10.0.0.0/8", "11.0.0.1"));
+        assert!(has("192.0.2.7", "192.0.2.7"));
+        assert!(!has("192.0.2.7", "192.0.2.6"));
+        assert!(has("0.0.0.0/0", "192.0.2.7"));
+        assert!(!has("0.0.0.0/0", "2001:db8::1"));
+        assert!(has("2001:db8::/32", "2001:db8:7::1"));
+        assert!(!has("2001:db8::/32", "2001:db9::1"));
+        assert!(has("::/0", "2001:db9::1"));
+    }
+
+    #[test]
+    fn what_is_no_network() {
+        for text in ["", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0/8", "example.com", "10.0.0.0/-1"] {
+            assert!(text.parse::<Network>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_written_as_it_was_read() {
+        for text in ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "::1", "0.0.0.0/0"] {
+            assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_off_allows_everything() {
+        assert!(Limit::None.allows(u64::MAX));
+        assert!(Limit::AtMost(2).allows(2));
+        assert!(!Limit::AtMost(2).allows(3));
+    }
+
+    #[test]
+    fn a_uri_has_a_scheme_and_no_gaps() {
+        assert!("mailto:a@example.com".parse::<Uri>().is_ok());
+        for text in ["a@example.com", ":x", "mailto:", "1x:y", "mailto:a b"] {
+            assert!(text.parse::<Uri>().is_err(), "{text}");
+        }
+    }
+}

@@ -2,3 +2,5 @@
 //! server.
 
 pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;

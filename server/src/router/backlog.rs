@@ -54,7 +54,8 @@ impl Router {
             after = last.id;
             let info = self.accounts.find(&account).get().await?;
             for waiting in page {
-                let held = self.sessions_of(&account).iter().any(|s| s.id != session.id && s.holds(waiting.id));
+                let held =
+                    self.sessions_of(&account).iter().any(|s| s.id != session.id && s.holds(waiting.id));
                 if held || session.was_given(waiting.id) {
                     continue;
                 }

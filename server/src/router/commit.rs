@@ -33,7 +33,6 @@ impl Pending {
         Pending { letter, to, bytes }
     }
 
-
     fn draft(&self) -> Option<Draft> {
         if self.letter.owners.is_empty() {
             return None;

@@ -78,9 +78,10 @@ impl Router {
         let target = match (to.local(), &letter.recipient) {
             (None, _) => Target::Server(to.domain().to_owned()),
             (Some(_), Some(account)) if account.jid == from.bare() => Target::Own(account.clone()),
-            (Some(_), Some(account)) => {
-                Target::Other { account: account.clone(), subscribed: account.shows_presence_to(&from.bare()) }
-            }
+            (Some(_), Some(account)) => Target::Other {
+                account: account.clone(),
+                subscribed: account.shows_presence_to(&from.bare()),
+            },
             (Some(_), None) => Target::Nobody(to.bare()),
         };
         let host = self.host();

@@ -88,8 +88,7 @@ pub(super) fn targets<'a>(stanza: &Stanza, to: &Jid, entries: &'a [Entry]) -> Ta
         Type::Error => return Targets::Drop,
         _ => {}
     }
-    let willing: SmallVec<[&Entry; 4]> =
-        entries.iter().filter(|e| e.presence == Presence::Willing).collect();
+    let willing: SmallVec<[&Entry; 4]> = entries.iter().filter(|e| e.presence == Presence::Willing).collect();
     match willing.is_empty() {
         false => Targets::Sessions(willing),
         true if type_ == Type::Headline => Targets::Drop,

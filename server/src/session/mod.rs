@@ -13,13 +13,14 @@ mod registry;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use cluster::SessionId;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
+use xmpp_core::sm::SmId;
 use xmpp_core::{Jid, Stanza};
 
 use crate::accounts::AccountInfo;
@@ -54,6 +55,8 @@ pub struct Session {
     /// The stanzas on their way from the client.
     pub inbound: Inbound,
     flags: AtomicU8,
+    /// The id by which it can be resumed, once stream management was enabled with resumption.
+    pub sm_id: OnceLock<Box<SmId>>,
     mail: mpsc::Sender<Arc<Delivery>>,
     bounds: MailboxBounds,
     state: Mutex<State>,
@@ -137,7 +140,6 @@ enum Backlog {
 const BEHIND_BACKLOG: usize = 1024;
 
 impl Session {
-    #[allow(clippy::too_many_arguments)]
     pub fn new(
         jid: Jid,
         id: SessionId,
@@ -159,6 +161,7 @@ impl Session {
             link: Link::default(),
             inbound: Inbound::default(),
             flags: AtomicU8::new(0),
+            sm_id: OnceLock::new(),
             mail,
             bounds,
             state: Mutex::default(),

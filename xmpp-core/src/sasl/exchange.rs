@@ -17,6 +17,9 @@ use crate::sasl::{AuthError, Mechanism, Offer, Password, ScramSecret, scram};
 /// The server adds this much chance to the client's nonce.
 const NONCE_BYTES: usize = 24;
 
+/// Two names of 1023 bytes with each byte escaped, and room for a nonce: no message needs more.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 8_192;
+
 /// What is to be done next.
 #[derive(Debug)]
 pub enum Step {
@@ -74,6 +77,10 @@ impl Exchange {
     /// Takes a message of the client: the initial response, or the answer to a challenge. `offer` is
     /// what this stream announced.
     pub fn respond(&mut self, message: &[u8], offer: &Offer) -> Step {
+        if message.len() > MAX_MESSAGE_BYTES {
+            self.state = State::Over;
+            return Step::Failed(AuthError::Malformed);
+        }
         match std::mem::replace(&mut self.state, State::Over) {
             State::ExpectFirst => self.first(message, offer).unwrap_or_else(Step::Failed),
             State::ExpectProof(expect_proof) => match expect_proof.finish(message) {
@@ -151,3 +158,5 @@ impl Exchange {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -1,5 +1,6 @@
 //! What the server keeps of a password: enough to check a proof, not enough to log in with.
 
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::jid::prepare_password;
@@ -12,7 +13,7 @@ pub const SALT_BYTES: usize = 16;
 pub const MIN_ITERATIONS: u32 = 4096;
 
 /// StoredKey and ServerKey of RFC 5802 section 3, with the salt and the count they were made with.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScramSecret {
     pub hash: ScramHash,
     pub salt: Vec<u8>,

@@ -1,0 +1,116 @@
+//! Binding a resource (RFC 6120 section 7): the session's address, whom it replaces, how many there
+//! may be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{ClusterError, SessionsAt};
+use tokio::sync::mpsc;
+use xmpp_core::{BareJid, Condition, ErrorType, Jid, StanzaError};
+
+use crate::accounts::AccountInfo;
+use crate::config::{Config, Conflict};
+use crate::router::{Router, wait};
+use crate::session::{Delivery, End, MailboxBounds, Peer, Session};
+
+/// How long a bind waits for the session it replaces (messages.md, rule 11).
+const PREDECESSOR: Duration = Duration::from_millis(300);
+
+pub struct Bound {
+    pub session: Arc<Session>,
+    pub mail: mpsc::Receiver<Arc<Delivery>>,
+}
+
+pub async fn bind(
+    router: &Arc<Router>,
+    config: &Config,
+    account: &AccountInfo,
+    resource: Option<&str>,
+    peer: Peer,
+) -> Result<Bound, StanzaError> {
+    let entries = router.cluster.find(&account.jid);
+    let jid = address(&account.jid, resource, config.c2s.conflict, &entries)?;
+    make_room(router, config.limits.sessions_per_account as usize, &jid, &entries).await?;
+    let bounds =
+        MailboxBounds::new(config.limits.mailbox_stanzas as usize, config.limits.mailbox_bytes as usize);
+    let id = router.cluster.next_session();
+    let (session, mail) = Session::new(jid, id, account.number, router.now(), peer, bounds);
+    // Whoever finds it in the table finds it here too.
+    router.sessions.insert(session.clone());
+    let opened = match router.cluster.open(&session.jid, id).await {
+        Ok(opened) => opened,
+        Err(error) => {
+            router.sessions.remove(id);
+            return Err(refused(error));
+        }
+    };
+    if let Some(old) = opened.replaced.and_then(|id| router.sessions.find(id)) {
+        end(&old, End::Replaced).await;
+    }
+    for (_, hook) in &router.host().session {
+        hook.on_bound(&session, router).get().await;
+    }
+    Ok(Bound { session, mail })
+}
+
+/// RFC 6120 section 7.6 and 7.7: the client's resource, or one that the server makes.
+fn address(
+    account: &BareJid,
+    resource: Option<&str>,
+    policy: Conflict,
+    entries: &SessionsAt,
+) -> Result<Jid, StanzaError> {
+    let made = || with_resource(account, &random_resource());
+    let Some(resource) = resource.filter(|r| !r.is_empty()) else { return made() };
+    let jid = with_resource(account, resource)?;
+    let taken = entries.iter().any(|e| e.jid == jid);
+    match policy {
+        Conflict::Refuse if taken => Err(StanzaError::new(Condition::Conflict)),
+        Conflict::Rename if taken => made(),
+        _ => Ok(jid),
+    }
+}
+
+fn with_resource(account: &BareJid, resource: &str) -> Result<Jid, StanzaError> {
+    account.with_resource(resource).map_err(|_| StanzaError::new(Condition::BadRequest))
+}
+
+/// At the bound the oldest session that only waits to be resumed ends; live ones are left alone
+/// (behaviour 138).
+async fn make_room(
+    router: &Arc<Router>,
+    limit: usize,
+    jid: &Jid,
+    entries: &SessionsAt,
+) -> Result<(), StanzaError> {
+    let others = entries.iter().filter(|e| e.jid != *jid);
+    if others.clone().count() < limit {
+        return Ok(());
+    }
+    let sleeping = others.filter_map(|e| router.sessions.find(e.session)).filter(|s| s.link.is_sleeping());
+    match sleeping.min_by_key(|s| s.last_heard()) {
+        Some(oldest) => {
+            end(&oldest, End::Lost).await;
+            Ok(())
+        }
+        None => Err(StanzaError::new(Condition::ResourceConstraint)
+            .with_type(ErrorType::Wait)
+            .with_text("this account has too many sessions")),
+    }
+}
+
+/// Ends a session and waits, not for long, until the world knows.
+async fn end(session: &Arc<Session>, why: End) {
+    session.end(why);
+    let _ = tokio::time::timeout(PREDECESSOR, session.link.until_finished()).await;
+}
+
+fn refused(error: ClusterError) -> StanzaError {
+    match error {
+        ClusterError::NoQuorum | ClusterError::Stopped | ClusterError::Unknown => wait(),
+    }
+}
+
+fn random_resource() -> String {
+    hex::encode(rand::random::<[u8; 8]>())
+}
