@@ -2,10 +2,14 @@
 
 pub mod accounts;
 pub mod c2s;
+pub mod capabilities;
 pub mod clock;
 pub mod config;
+pub mod directory;
 pub mod host;
 pub mod modules;
+pub mod node;
+pub mod passwords;
 pub mod plugins;
 pub mod router;
 pub mod session;
@@ -13,3 +17,4 @@ pub mod storage;
 pub mod telemetry;
 #[cfg(test)]
 pub mod testing;
+pub mod tls;

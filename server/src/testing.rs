@@ -11,7 +11,9 @@ use xmpp_core::{BareJid, Jid, Stanza};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::modules::{self, Parts};
+use crate::passwords::Passwords;
 use crate::plugins::memory::Memory;
 use crate::router::{self, Domains, Fate, Router, StanzaIds};
 use crate::session::{Delivery, End, MailboxBounds, Peer, Session};
@@ -21,6 +23,7 @@ use crate::telemetry::metrics::Metrics;
 pub struct Stage {
     pub router: Arc<Router>,
     pub store: Arc<Memory>,
+    pub directory: Arc<Directory>,
 }
 
 impl Stage {
@@ -43,9 +46,12 @@ impl Stage {
             StanzaIds::new(&[7; 16]),
             1000,
         );
-        let parts = Parts { live: Arc::new(ArcSwap::from_pointee(config)), store: store.clone() };
+        let config = Arc::new(config);
+        let live = Arc::new(ArcSwap::new(config.clone()));
+        let directory = Arc::new(Directory::new(&router, Arc::new(Passwords::new(1, 1)), live.clone()));
+        let parts = Parts { config, live, store: store.clone(), directory: directory.clone() };
         router.set_host(modules::install(&parts).expect("modules that do not contradict each other"));
-        Stage { router, store }
+        Stage { router, store, directory }
     }
 
     /// The account's number; it is made if it is not there.

@@ -2,6 +2,7 @@
 //!
 //! The order in which modules are called is the order of lines in `modules/mod.rs`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -187,4 +188,20 @@ pub type IqResult = Result<Option<Element>, StanzaError>;
 /// unanswered.
 pub trait AnswerIq: Send + Sync {
     fn answer<'a>(&'a self, iq: &'a Iq<'a>, router: &'a Arc<Router>) -> Answer<'a, IqResult>;
+}
+
+/// A client that has not authenticated and wants an account.
+pub struct Registrant<'a> {
+    /// The domain of the stream.
+    pub domain: &'a str,
+    pub address: IpAddr,
+    /// `set` or `get`.
+    pub is_set: bool,
+    /// The `<query/>` of `jabber:iq:register`.
+    pub query: Element,
+}
+
+/// Makes accounts for clients that have none (XEP-0077 section 3.1.1).
+pub trait RegisterAccount: Send + Sync {
+    fn register<'a>(&'a self, registrant: &'a Registrant<'a>, router: &'a Arc<Router>) -> Fut<'a, IqResult>;
 }

@@ -7,6 +7,7 @@
 pub mod hooks;
 
 pub mod backlog;
+mod before_login;
 pub mod changes;
 mod commit;
 mod deliver;

@@ -16,10 +16,6 @@ use crate::router::hooks::{Answer, Letter, OnArrived, OnSent, OnSession, Verdict
 use crate::router::showing::unavailable_from;
 use crate::router::{Router, wait};
 use crate::session::{OwnPresence, Put, Session, Wants};
-use crate::storage::Write;
-
-/// What is remembered of the words with which an account's last client went.
-const STATUS_MAX_CHARACTERS: usize = 256;
 
 pub struct PresenceModule {
     pub live: Arc<ArcSwap<Config>>,
@@ -192,23 +188,7 @@ async fn withdraw(session: &Session, stanza: &Stanza, router: &Arc<Router>) -> O
             Box::pin(router.send(Stanza { to: Some(to), ..stanza.clone() })).await;
         }
     }
-    let presence = presence?;
-    note_logout(session, stanza, router).await;
-    Some(presence.priority)
-}
-
-/// XEP-0012: when the account's last resource became unavailable, and what it said.
-async fn note_logout(session: &Session, stanza: &Stanza, router: &Router) {
-    let others = router.cluster.find(&session.jid.bare());
-    if others.iter().any(|other| other.session != session.id && other.presence != Presence::None) {
-        return;
-    }
-    let status = stanza.payload.text_of("status", ns::CLIENT).unwrap_or_default();
-    let status = status.chars().take(STATUS_MAX_CHARACTERS).collect();
-    let write = Write::SetLastLogout { owner: session.account, time: router.now(), status };
-    if let Err(error) = router.store.write(write).await {
-        tracing::debug!(jid = %session.jid, %error, "the time of the last logout was not stored");
-    }
+    presence.map(|presence| presence.priority)
 }
 
 fn class(priority: i8) -> Presence {

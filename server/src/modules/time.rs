@@ -1,0 +1,34 @@
+//! The server's time (XEP-0202). Its clock runs in UTC, hence the zone.
+
+use std::sync::Arc;
+
+use xmpp_core::{Element, date, ns};
+
+use crate::host::{HostBuilder, Module, Scope};
+use crate::router::Router;
+use crate::router::hooks::{Answer, AnswerIq, Iq, IqResult};
+
+pub struct Time;
+
+impl Module for Time {
+    fn name(&self) -> &'static str {
+        "time"
+    }
+
+    fn install(self: Arc<Self>, host: &mut HostBuilder) {
+        host.feature(ns::TIME, Scope::Server);
+        host.answer_iq(ns::TIME, Scope::Server, self);
+    }
+}
+
+impl AnswerIq for Time {
+    fn answer<'a>(&'a self, iq: &'a Iq<'a>, router: &'a Arc<Router>) -> Answer<'a, IqResult> {
+        Answer::Now(iq.is_get().map(|()| {
+            let utc = date::format_utc(router.now());
+            let time = Element::new("time", ns::TIME)
+                .child(Element::new("tzo", ns::TIME).text("+00:00"))
+                .child(Element::new("utc", ns::TIME).text(&utc));
+            Some(time)
+        }))
+    }
+}
