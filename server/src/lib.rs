@@ -15,6 +15,6 @@ pub mod router;
 pub mod session;
 pub mod storage;
 pub mod telemetry;
-pub mod tls;
 #[cfg(test)]
-mod testing;
+pub mod testing;
+pub mod tls;

@@ -151,7 +151,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::storage::Subscription;
-    use crate::testing::World;
+    use crate::testing::Stage;
 
     const QUERY: &str = "<query xmlns='jabber:iq:last'/>";
 
@@ -161,71 +161,71 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_server_says_how_long_it_is_up() {
-        let world = World::new();
-        world.account("juliet@localhost").await;
-        let mut juliet = world.connect("juliet@localhost/balcony").await;
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
         tokio::time::advance(Duration::from_secs(90)).await;
-        assert_eq!(juliet.ask("get", Some("localhost"), QUERY).await, seconds(90));
+        assert_eq!(juliet.ask("get", Some("example.com"), QUERY).await, seconds(90));
         assert_eq!(juliet.ask("get", None, QUERY).await, seconds(0));
-        assert_eq!(juliet.ask("set", Some("localhost"), QUERY).await, "cancel not-allowed");
+        assert_eq!(juliet.ask("set", Some("example.com"), QUERY).await, "cancel not-allowed");
     }
 
     /// Section 3; behaviour 136.
     #[tokio::test(start_paused = true)]
     async fn an_account_says_how_long_it_is_away() {
-        let world = World::new();
-        world.account("juliet@localhost").await;
-        world.account("romeo@localhost").await;
-        let mut juliet = world.connect("juliet@localhost/balcony").await;
-        assert_eq!(juliet.ask("get", Some("nobody@localhost"), QUERY).await, "cancel service-unavailable");
-        assert_eq!(juliet.ask("get", Some("romeo@localhost"), QUERY).await, "auth forbidden");
-        world.contact("romeo@localhost", "juliet@localhost", Subscription::From).await;
-        assert_eq!(juliet.ask("get", Some("romeo@localhost"), QUERY).await, "cancel item-not-found");
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        stage.account("romeo@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        assert_eq!(juliet.ask("get", Some("nobody@example.com"), QUERY).await, "cancel service-unavailable");
+        assert_eq!(juliet.ask("get", Some("romeo@example.com"), QUERY).await, "auth forbidden");
+        stage.put_item("romeo@example.com", "juliet@example.com", Subscription::From).await;
+        assert_eq!(juliet.ask("get", Some("romeo@example.com"), QUERY).await, "cancel item-not-found");
 
-        let romeo = world.connect("romeo@localhost/orchard").await;
-        romeo.be_present().await;
-        assert_eq!(juliet.ask("get", Some("romeo@localhost"), QUERY).await, seconds(0));
+        let romeo = stage.bind("romeo@example.com/orchard").await;
+        romeo.send("<presence/>").await;
+        assert_eq!(juliet.ask("get", Some("romeo@example.com"), QUERY).await, seconds(0));
         romeo.send("<presence type='unavailable'><status>Heading Home</status></presence>").await;
         romeo.end().await;
         tokio::time::advance(Duration::from_secs(903)).await;
         assert_eq!(
-            juliet.ask("get", Some("romeo@localhost"), QUERY).await,
+            juliet.ask("get", Some("romeo@example.com"), QUERY).await,
             "<query xmlns='jabber:iq:last' seconds='903'>Heading Home</query>"
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_the_last_session_logs_out() {
-        let world = World::new();
-        let number = world.account("romeo@localhost").await;
-        let orchard = world.connect("romeo@localhost/orchard").await;
-        let street = world.connect("romeo@localhost/street").await;
+        let stage = Stage::new().await;
+        let number = stage.account("romeo@example.com").await;
+        let orchard = stage.bind("romeo@example.com/orchard").await;
+        let street = stage.bind("romeo@example.com/street").await;
         orchard.end().await;
-        assert_eq!(world.router.store.last_logout(number).await, Ok(None));
-        let now = world.router.now();
+        assert_eq!(stage.router.store.last_logout(number).await, Ok(None));
+        let now = stage.router.now();
         street.end().await;
-        assert_eq!(world.router.store.last_logout(number).await, Ok(Some((now, String::new()))));
+        assert_eq!(stage.router.store.last_logout(number).await, Ok(Some((now, String::new()))));
     }
 
     /// Section 4.
     #[tokio::test(start_paused = true)]
     async fn a_client_is_not_asked_by_those_who_do_not_see_it() {
-        let world = World::new();
-        world.account("juliet@localhost").await;
-        world.account("romeo@localhost").await;
-        let mut juliet = world.connect("juliet@localhost/balcony").await;
-        let mut romeo = world.connect("romeo@localhost/orchard").await;
-        let to = Some("romeo@localhost/orchard");
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        stage.account("romeo@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        let mut romeo = stage.bind("romeo@example.com/orchard").await;
+        let to = Some("romeo@example.com/orchard");
         assert_eq!(juliet.ask("get", to, QUERY).await, "auth forbidden");
-        assert_eq!(romeo.read(), None);
+        assert_eq!(romeo.received().await.len(), 0);
 
-        let stanza = format!("<iq id='2' type='get' to='romeo@localhost/orchard'>{QUERY}</iq>");
+        let stanza = format!("<iq id='2' type='get' to='romeo@example.com/orchard'>{QUERY}</iq>");
         romeo.session.set_directed(&juliet.session.jid, true, 10);
         juliet.send(&stanza).await;
-        assert!(romeo.read().is_some_and(|iq| iq.contains("id='2'")));
+        assert!(romeo.received().await.iter().any(|iq| iq.contains("id='2'")));
         romeo.session.set_directed(&juliet.session.jid, false, 10);
-        world.contact("romeo@localhost", "juliet@localhost", Subscription::From).await;
+        stage.put_item("romeo@example.com", "juliet@example.com", Subscription::From).await;
         juliet.send(&stanza).await;
-        assert!(romeo.read().is_some_and(|iq| iq.contains("id='2'")));
+        assert!(romeo.received().await.iter().any(|iq| iq.contains("id='2'")));
     }
 }

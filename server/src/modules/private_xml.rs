@@ -141,13 +141,13 @@ fn too_much(why: String) -> StanzaError {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{Client, World};
+    use crate::testing::{Client, Stage};
 
     const PREFS: &str = "<exodus xmlns='exodus:prefs'><defaultnick>Hamlet</defaultnick></exodus>";
 
-    async fn hamlet(world: &World) -> Client {
-        world.account("hamlet@localhost").await;
-        world.connect("hamlet@localhost/denmark").await
+    async fn hamlet(stage: &Stage) -> Client {
+        stage.account("hamlet@example.com").await;
+        stage.bind("hamlet@example.com/denmark").await
     }
 
     fn query(inside: &str) -> String {
@@ -164,8 +164,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_stored_comes_back_and_what_was_not_comes_back_empty() {
-        let world = World::new();
-        let mut hamlet = hamlet(&world).await;
+        let stage = Stage::new().await;
+        let mut hamlet = hamlet(&stage).await;
         let empty = query("<exodus xmlns='exodus:prefs'/>");
         assert_eq!(get(&mut hamlet, "<exodus xmlns='exodus:prefs'><what/></exodus>").await, empty);
         assert_eq!(set(&mut hamlet, PREFS).await, "");
@@ -180,8 +180,8 @@ mod tests {
     /// Section 2.3: a set or result may contain several elements of a namespace; a get only one.
     #[tokio::test(start_paused = true)]
     async fn several_elements_at_once() {
-        let world = World::new();
-        let mut hamlet = hamlet(&world).await;
+        let stage = Stage::new().await;
+        let mut hamlet = hamlet(&stage).await;
         let both = "<a xmlns='x' n='1'/><a xmlns='x' n='2'/>";
         assert_eq!(set(&mut hamlet, &format!("{both}<b xmlns='x'>3</b>")).await, "");
         assert_eq!(get(&mut hamlet, "<a xmlns='x'/>").await, query(both));
@@ -191,8 +191,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_has_no_element_or_no_namespace_is_refused() {
-        let world = World::new();
-        let mut hamlet = hamlet(&world).await;
+        let stage = Stage::new().await;
+        let mut hamlet = hamlet(&stage).await;
         assert_eq!(get(&mut hamlet, "").await, "modify bad-request");
         assert_eq!(set(&mut hamlet, "").await, "modify not-acceptable");
         assert_eq!(set(&mut hamlet, "<a/>").await, "modify not-acceptable");
@@ -203,10 +203,10 @@ mod tests {
     /// Whether or not there is such an account.
     #[tokio::test(start_paused = true)]
     async fn nobody_else_reads_or_writes_it() {
-        let world = World::new();
-        world.account("macbeth@localhost").await;
-        let mut hamlet = hamlet(&world).await;
-        for to in ["macbeth@localhost", "nobody@localhost"] {
+        let stage = Stage::new().await;
+        stage.account("macbeth@example.com").await;
+        let mut hamlet = hamlet(&stage).await;
+        for to in ["macbeth@example.com", "nobody@example.com"] {
             for type_ in ["get", "set"] {
                 let answer = hamlet.ask(type_, Some(to), &query(PREFS)).await;
                 assert_eq!(answer, "auth forbidden", "{type_} {to}");
@@ -216,11 +216,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_has_bounds() {
-        let world = World::with(|config| {
+        let stage = Stage::configured(|config| {
             config.limits.private_bytes = 1024;
             config.limits.private_elements = 2;
-        });
-        let mut hamlet = hamlet(&world).await;
+        })
+        .await;
+        let mut hamlet = hamlet(&stage).await;
         let large = format!("<a xmlns='x'>{}</a>", "x".repeat(1024));
         assert_eq!(set(&mut hamlet, &large).await, "modify not-acceptable");
         assert_eq!(set(&mut hamlet, "<a xmlns='x'>1</a><b xmlns='x'>1</b>").await, "");

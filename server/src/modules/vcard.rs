@@ -89,7 +89,7 @@ async fn read(account: &AccountInfo, router: &Router, absent: StanzaError) -> Iq
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::World;
+    use crate::testing::Stage;
 
     const EMPTY: &str = "<vCard xmlns='vcard-temp'/>";
     const CARD: &str = "<vCard xmlns='vcard-temp'><FN>Juliet</FN></vCard>";
@@ -97,30 +97,30 @@ mod tests {
     /// Sections 3.1 to 3.3; behaviour 114.
     #[tokio::test(start_paused = true)]
     async fn a_card_is_its_owners_to_write_and_everybodys_to_read() {
-        let world = World::new();
-        world.account("juliet@localhost").await;
-        world.account("romeo@localhost").await;
-        let mut juliet = world.connect("juliet@localhost/balcony").await;
-        let mut romeo = world.connect("romeo@localhost/orchard").await;
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        stage.account("romeo@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        let mut romeo = stage.bind("romeo@example.com/orchard").await;
         assert_eq!(juliet.ask("get", None, EMPTY).await, "cancel item-not-found");
-        assert_eq!(romeo.ask("get", Some("juliet@localhost"), EMPTY).await, "cancel service-unavailable");
-        assert_eq!(romeo.ask("get", Some("nobody@localhost"), EMPTY).await, "cancel service-unavailable");
+        assert_eq!(romeo.ask("get", Some("juliet@example.com"), EMPTY).await, "cancel service-unavailable");
+        assert_eq!(romeo.ask("get", Some("nobody@example.com"), EMPTY).await, "cancel service-unavailable");
 
         assert_eq!(juliet.ask("set", None, CARD).await, "");
         assert_eq!(juliet.ask("get", None, EMPTY).await, CARD);
-        assert_eq!(juliet.ask("get", Some("juliet@localhost"), EMPTY).await, CARD);
-        assert_eq!(romeo.ask("get", Some("juliet@localhost"), EMPTY).await, CARD);
+        assert_eq!(juliet.ask("get", Some("juliet@example.com"), EMPTY).await, CARD);
+        assert_eq!(romeo.ask("get", Some("juliet@example.com"), EMPTY).await, CARD);
 
-        assert_eq!(romeo.ask("set", Some("juliet@localhost"), CARD).await, "auth forbidden");
-        assert_eq!(romeo.ask("set", Some("nobody@localhost"), CARD).await, "auth forbidden");
+        assert_eq!(romeo.ask("set", Some("juliet@example.com"), CARD).await, "auth forbidden");
+        assert_eq!(romeo.ask("set", Some("nobody@example.com"), CARD).await, "auth forbidden");
         assert_eq!(juliet.ask("get", None, "<vcard xmlns='vcard-temp'/>").await, "modify bad-request");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_card_that_is_too_large_leaves_the_old_one() {
-        let world = World::with(|config| config.limits.vcard_bytes = 1024);
-        world.account("juliet@localhost").await;
-        let mut juliet = world.connect("juliet@localhost/balcony").await;
+        let stage = Stage::configured(|config| config.limits.vcard_bytes = 1024).await;
+        stage.account("juliet@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
         assert_eq!(juliet.ask("set", None, CARD).await, "");
         let large = format!("<vCard xmlns='vcard-temp'><DESC>{}</DESC></vCard>", "x".repeat(1024));
         assert_eq!(juliet.ask("set", None, &large).await, "modify not-acceptable");
@@ -129,11 +129,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_store_that_is_away_says_wait() {
-        let world = World::new();
-        world.account("juliet@localhost").await;
-        let mut juliet = world.connect("juliet@localhost/balcony").await;
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
         assert_eq!(juliet.ask("set", None, CARD).await, "");
-        world.store.fail_writes(crate::storage::StoreError::Unavailable("away".to_owned()));
+        stage.store.fail_writes(crate::storage::StoreError::Unavailable("away".to_owned()));
         assert_eq!(juliet.ask("set", None, CARD).await, "wait resource-constraint");
     }
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::testing::{Client, World};
+use crate::testing::{Client, Stage, settle};
 
 const EXODUS: &str = "<identity category='client' name='Exodus 0.9.1' type='pc'/>\
     <feature var='http://jabber.org/protocol/caps'/>\
@@ -14,33 +14,28 @@ const NODE_AND_VER: &str = "http://code.google.com/p/exodus#QgayPKawpkPSDYmwT/WM
 const KEY: &str = "sha-1 QgayPKawpkPSDYmwT/WM94uAlu0=";
 
 /// The module on its own, since what it learns shows nowhere yet.
-fn caps(world: &World) -> Arc<Caps> {
-    Arc::new(Caps::new(world.live.clone(), Arc::new(Capabilities::new(100))))
+fn caps(stage: &Stage) -> Arc<Caps> {
+    Arc::new(Caps::new(stage.live.clone(), Arc::new(Capabilities::new(100))))
 }
 
-async fn announce(caps: &Caps, client: &Client, world: &World, xml: &str) {
+async fn announce(caps: &Caps, client: &Client, stage: &Stage, xml: &str) {
     let stanza = Stanza::read(xml.as_bytes()).expect("a stanza").with_from(client.session.jid.clone());
     let announced = Announced::read(&stanza, &client.session).expect("capabilities");
     if caps.finder.capabilities.hear(&client.session, &announced.key) == Heard::New {
-        caps.finder.begin(&client.session, announced, 100, &world.router);
+        caps.finder.begin(&client.session, announced, 100, &stage.router);
     }
     settle().await;
 }
 
-/// Lets the tasks that were spawned go on.
-async fn settle() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
-}
-
 /// Answers the disco query that came, which is checked.
 async fn answer(client: &mut Client, info: &str) {
-    let asked = client.receive().await.expect("a question");
-    let asked = Stanza::read(asked.as_bytes()).expect("a stanza");
+    let stanzas = client.stanzas().await;
+    let asked = stanzas.last().expect("a question");
     let query = asked.payload.get("query", ns::DISCO_INFO).expect("disco");
     assert_eq!(query.attribute("node"), Some(NODE_AND_VER));
     let id = asked.id.as_deref().expect("an id");
     let query = format!("<query xmlns='http://jabber.org/protocol/disco#info'>{info}</query>");
-    client.send(&format!("<iq type='result' id='{id}' to='localhost'>{query}</iq>")).await;
+    client.send(&format!("<iq type='result' id='{id}' to='example.com'>{query}</iq>")).await;
     settle().await;
 }
 
@@ -52,17 +47,17 @@ fn knows_muc(caps: &Caps, client: &Client) -> Option<bool> {
 /// Behaviour 113: asked once per hash, whoever else announces it.
 #[tokio::test(start_paused = true)]
 async fn one_client_is_asked_for_all() {
-    let world = World::new();
-    let caps = caps(&world);
-    world.account("romeo@localhost").await;
-    let mut romeo = world.connect("romeo@localhost/orchard").await;
-    let mut nurse = world.connect("romeo@localhost/nurse").await;
-    announce(&caps, &romeo, &world, PRESENCE).await;
-    announce(&caps, &nurse, &world, PRESENCE).await;
-    announce(&caps, &romeo, &world, PRESENCE).await;
+    let stage = Stage::new().await;
+    let caps = caps(&stage);
+    stage.account("romeo@example.com").await;
+    let mut romeo = stage.bind("romeo@example.com/orchard").await;
+    let mut nurse = stage.bind("romeo@example.com/nurse").await;
+    announce(&caps, &romeo, &stage, PRESENCE).await;
+    announce(&caps, &nurse, &stage, PRESENCE).await;
+    announce(&caps, &romeo, &stage, PRESENCE).await;
     assert_eq!(knows_muc(&caps, &romeo), None);
     answer(&mut romeo, EXODUS).await;
-    assert_eq!((romeo.read(), nurse.read()), (None, None));
+    assert_eq!((romeo.received().await.len(), nurse.received().await.len()), (0, 0));
     assert_eq!(knows_muc(&caps, &romeo), Some(true));
     assert_eq!(knows_muc(&caps, &nurse), Some(true));
     assert!(caps.finder.asking.lock().is_empty());
@@ -71,16 +66,16 @@ async fn one_client_is_asked_for_all() {
 /// Section 5.4: what does not hash to what was announced is no one's, and the next is asked.
 #[tokio::test(start_paused = true)]
 async fn a_lie_is_not_believed() {
-    let world = World::new();
-    let caps = caps(&world);
-    world.account("romeo@localhost").await;
-    let mut liar = world.connect("romeo@localhost/liar").await;
-    let mut honest = world.connect("romeo@localhost/honest").await;
-    announce(&caps, &liar, &world, PRESENCE).await;
-    announce(&caps, &honest, &world, PRESENCE).await;
+    let stage = Stage::new().await;
+    let caps = caps(&stage);
+    stage.account("romeo@example.com").await;
+    let mut liar = stage.bind("romeo@example.com/liar").await;
+    let mut honest = stage.bind("romeo@example.com/honest").await;
+    announce(&caps, &liar, &stage, PRESENCE).await;
+    announce(&caps, &honest, &stage, PRESENCE).await;
     answer(&mut liar, &EXODUS.replace("muc", "mud")).await;
     assert_eq!(knows_muc(&caps, &liar), None);
-    assert_eq!(world.router.store.shared_item(COLLECTION, KEY).await, Ok(None));
+    assert_eq!(stage.router.store.shared_item(COLLECTION, KEY).await, Ok(None));
     answer(&mut honest, EXODUS).await;
     assert_eq!(knows_muc(&caps, &honest), Some(true));
 }
@@ -88,77 +83,77 @@ async fn a_lie_is_not_believed() {
 /// Nobody waits for a client that does not answer, and it is not asked again and again.
 #[tokio::test(start_paused = true)]
 async fn silence_is_no_answer() {
-    let world = World::new();
-    let caps = caps(&world);
-    world.account("romeo@localhost").await;
-    let mut romeo = world.connect("romeo@localhost/orchard").await;
-    announce(&caps, &romeo, &world, PRESENCE).await;
-    assert!(romeo.read().is_some());
+    let stage = Stage::new().await;
+    let caps = caps(&stage);
+    stage.account("romeo@example.com").await;
+    let mut romeo = stage.bind("romeo@example.com/orchard").await;
+    announce(&caps, &romeo, &stage, PRESENCE).await;
+    assert_eq!(romeo.received().await.len(), 1);
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(caps.finder.asking.lock().is_empty());
-    announce(&caps, &romeo, &world, PRESENCE).await;
-    assert_eq!(romeo.read(), None);
+    announce(&caps, &romeo, &stage, PRESENCE).await;
+    assert_eq!(romeo.received().await.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_verified_outlives_a_restart() {
-    let world = World::new();
-    world.account("romeo@localhost").await;
-    let mut romeo = world.connect("romeo@localhost/orchard").await;
-    let before = caps(&world);
-    announce(&before, &romeo, &world, PRESENCE).await;
+    let stage = Stage::new().await;
+    stage.account("romeo@example.com").await;
+    let mut romeo = stage.bind("romeo@example.com/orchard").await;
+    let before = caps(&stage);
+    announce(&before, &romeo, &stage, PRESENCE).await;
     answer(&mut romeo, EXODUS).await;
 
-    let after = caps(&world);
-    announce(&after, &romeo, &world, PRESENCE).await;
-    assert_eq!(romeo.read(), None);
+    let after = caps(&stage);
+    announce(&after, &romeo, &stage, PRESENCE).await;
+    assert_eq!(romeo.received().await.len(), 0);
     assert_eq!(knows_muc(&after, &romeo), Some(true));
 }
 
 /// Section 5.4, item 2.
 #[tokio::test(start_paused = true)]
 async fn an_unknown_hash_is_true_of_its_session_alone() {
-    let world = World::new();
-    let caps = caps(&world);
-    world.account("romeo@localhost").await;
-    let mut romeo = world.connect("romeo@localhost/orchard").await;
-    let mut nurse = world.connect("romeo@localhost/nurse").await;
+    let stage = Stage::new().await;
+    let caps = caps(&stage);
+    stage.account("romeo@example.com").await;
+    let mut romeo = stage.bind("romeo@example.com/orchard").await;
+    let mut nurse = stage.bind("romeo@example.com/nurse").await;
     let presence = PRESENCE.replace("sha-1", "shake128");
-    announce(&caps, &romeo, &world, &presence).await;
+    announce(&caps, &romeo, &stage, &presence).await;
     answer(&mut romeo, EXODUS).await;
     assert_eq!(knows_muc(&caps, &romeo), Some(true));
-    announce(&caps, &nurse, &world, &presence).await;
+    announce(&caps, &nurse, &stage, &presence).await;
     assert_eq!(knows_muc(&caps, &nurse), None);
-    assert!(nurse.read().is_some());
+    assert_eq!(nurse.received().await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_so_many_are_asked_at_a_time() {
-    let world = World::new();
-    let caps = caps(&world);
-    world.account("romeo@localhost").await;
-    let mut romeo = world.connect("romeo@localhost/orchard").await;
+    let stage = Stage::new().await;
+    let caps = caps(&stage);
+    stage.account("romeo@example.com").await;
+    let mut romeo = stage.bind("romeo@example.com/orchard").await;
     let stanza = Stanza::read(PRESENCE.as_bytes()).expect("a stanza");
     let announced = Announced::read(&stanza, &romeo.session).expect("capabilities");
     assert_eq!(caps.finder.capabilities.hear(&romeo.session, &announced.key), Heard::New);
-    caps.finder.begin(&romeo.session, announced, 0, &world.router);
+    caps.finder.begin(&romeo.session, announced, 0, &stage.router);
     settle().await;
-    assert_eq!(romeo.read(), None);
+    assert_eq!(romeo.received().await.len(), 0);
     // It is asked at its next presence.
-    announce(&caps, &romeo, &world, PRESENCE).await;
-    assert!(romeo.read().is_some());
+    announce(&caps, &romeo, &stage, PRESENCE).await;
+    assert_eq!(romeo.received().await.len(), 1);
 }
 
 /// The format before version 1.4, directed presence, and what is longer than any hash.
 #[tokio::test(start_paused = true)]
 async fn what_proves_nothing_is_passed_over() {
-    let world = World::new();
-    world.account("romeo@localhost").await;
-    let romeo = world.connect("romeo@localhost/orchard").await;
+    let stage = Stage::new().await;
+    stage.account("romeo@example.com").await;
+    let romeo = stage.bind("romeo@example.com/orchard").await;
     let long = format!("ver='{}'", "x".repeat(VER_MAX_BYTES + 1));
     for presence in [
         PRESENCE.replace("hash='sha-1' ", ""),
-        PRESENCE.replace("<presence>", "<presence to='juliet@localhost'>"),
+        PRESENCE.replace("<presence>", "<presence to='juliet@example.com'>"),
         PRESENCE.replace("ver='QgayPKawpkPSDYmwT/WM94uAlu0='", &long),
         "<presence/>".to_owned(),
     ] {
@@ -170,33 +165,33 @@ async fn what_proves_nothing_is_passed_over() {
 /// Through the hooks, as the server runs.
 #[tokio::test(start_paused = true)]
 async fn a_presence_makes_the_server_ask() {
-    let world = World::new();
-    world.account("romeo@localhost").await;
-    let mut romeo = world.connect("romeo@localhost/orchard").await;
+    let stage = Stage::new().await;
+    stage.account("romeo@example.com").await;
+    let mut romeo = stage.bind("romeo@example.com/orchard").await;
     romeo.send(PRESENCE).await;
     answer(&mut romeo, EXODUS).await;
-    assert!(world.router.store.shared_item(COLLECTION, KEY).await.expect("reads").is_some());
+    assert!(stage.router.store.shared_item(COLLECTION, KEY).await.expect("reads").is_some());
     romeo.end().await;
 }
 
 /// Sections 6.2 and 6.3: our own, and a `ver` that is right for what disco says, forms included.
 #[tokio::test(start_paused = true)]
 async fn the_server_announces_what_it_answers() {
-    let world = World::new();
-    world.account("romeo@localhost").await;
-    let mut romeo = world.connect("romeo@localhost/orchard").await;
+    let stage = Stage::new().await;
+    stage.account("romeo@example.com").await;
+    let mut romeo = stage.bind("romeo@example.com/orchard").await;
     let mut vers = Vec::new();
-    for abuse in [None, Some("mailto:abuse@localhost")] {
-        let mut config = (*world.live.load_full()).clone();
+    for abuse in [None, Some("mailto:abuse@example.com")] {
+        let mut config = (*stage.live.load_full()).clone();
         config.modules.contact.abuse = abuse.iter().map(|uri| uri.parse().expect("a URI")).collect();
-        world.live.store(Arc::new(config));
+        stage.live.store(Arc::new(config));
 
-        let features = world.router.host().features_after_login();
+        let features = stage.router.host().features_after_login();
         let c = features.iter().find(|feature| feature.is("c", ns::CAPS)).expect("announced");
         let announced = c.attribute("ver").expect("a ver").to_owned();
         let node = format!("{NODE}#{announced}");
         let query = format!("<query xmlns='http://jabber.org/protocol/disco#info' node='{node}'/>");
-        let info = romeo.ask("get", Some("localhost"), &query).await;
+        let info = romeo.ask("get", Some("example.com"), &query).await;
         let info = Element::parse(info.as_bytes()).expect("well-formed");
         assert_eq!(info.attribute("node"), Some(node.as_str()));
         assert_eq!(ver(Hash::Sha1, &info).as_deref(), Ok(announced.as_str()));
@@ -205,5 +200,5 @@ async fn the_server_announces_what_it_answers() {
     }
     assert_ne!(vers[0], vers[1]);
     let old = format!("<query xmlns='http://jabber.org/protocol/disco#info' node='{NODE}#{}'/>", vers[0]);
-    assert_eq!(romeo.ask("get", Some("localhost"), &old).await, "cancel item-not-found");
+    assert_eq!(romeo.ask("get", Some("example.com"), &old).await, "cancel item-not-found");
 }
