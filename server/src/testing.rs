@@ -60,7 +60,8 @@ impl Stage {
         if let Some(account) = self.store.account(&jid).await.expect("a store") {
             return account.number;
         }
-        let write = Write::CreateAccount { jid: jid.clone(), secrets: Vec::new(), time: 0, roster_epoch: 0xe };
+        let write =
+            Write::CreateAccount { jid: jid.clone(), secrets: Vec::new(), time: 0, roster_epoch: 0xe };
         match self.store.write(write).await.expect("a store") {
             Written::Account(number) => {
                 self.router.accounts.forget(&jid);
@@ -100,7 +101,7 @@ impl Stage {
     pub async fn put_item(&self, owner: &str, contact: &str, subscription: Subscription) {
         let number = self.account(owner).await;
         let item = RosterItem { subscription, ..RosterItem::new(bare(contact)) };
-        let write = Write::PutRosterItem { owner: number, item, limit: 1000 };
+        let write = Write::PutRosterItem { owner: number, item, limit: 10_000 };
         self.router.change_rosters(&[bare(owner)], write).await.expect("a roster");
     }
 }
