@@ -1,1 +1,20 @@
+//! Meerkat, an XMPP server.
 
+pub mod accounts;
+pub mod c2s;
+pub mod capabilities;
+pub mod clock;
+pub mod config;
+pub mod directory;
+pub mod host;
+pub mod modules;
+pub mod node;
+pub mod passwords;
+pub mod plugins;
+pub mod router;
+pub mod session;
+pub mod storage;
+pub mod telemetry;
+#[cfg(test)]
+pub mod testing;
+pub mod tls;

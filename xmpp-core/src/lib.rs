@@ -2,6 +2,7 @@
 //!
 //! Nothing in this crate knows a socket, a task, a clock, a source of chance or a file.
 
+pub mod date;
 pub mod jid;
 pub mod ns;
 pub mod sasl;
@@ -13,7 +14,8 @@ pub mod stream_error;
 pub mod xml;
 
 pub use jid::{BareJid, Jid, JidError};
-pub use stanza::{Kind, Payload, Stanza, Type};
+pub use stanza::{ChildRef, Kind, Payload, Stanza, Type};
 pub use stanza_error::{Condition, ErrorType, StanzaError};
 pub use stream_error::{StreamCondition, StreamError};
 pub use xml::element::Element;
+pub use xml::{Frame, Limits, Malformed, Scanner, StreamHeader};

@@ -43,3 +43,7 @@ pub const RECEIPTS: &str = "urn:xmpp:receipts";
 pub const CHAT_MARKERS: &str = "urn:xmpp:chat-markers:0";
 pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 pub const CONFERENCE: &str = "jabber:x:conference";
+pub const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
+pub const COMPONENT: &str = "jabber:component:accept";
+/// Application-specific stream errors of XEP-0205.
+pub const ERRORS: &str = "urn:xmpp:errors";

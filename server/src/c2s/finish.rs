@@ -1,0 +1,137 @@
+//! The end of a session: the stream is told, the table, the modules, and what was in its queues goes
+//! where it must (messages.md, rule 11).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use xmpp_core::{Element, Jid, Stanza, StreamCondition, StreamError, Type, ns};
+
+use super::buffers;
+use super::task::Task;
+use crate::session::{Delivery, End};
+
+/// The last words may take so long.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+impl Task {
+    /// When the task must look up although nobody woke it: the sleeper's end, or the next question to
+    /// an idle client.
+    pub(super) fn deadline(&self) -> Instant {
+        if let Some(end) = self.sleeps_until {
+            return end;
+        }
+        if let Some(asked) = self.asked_at {
+            return asked + self.settings.ping_timeout;
+        }
+        let idle = Duration::from_millis(self.router.now().saturating_sub(self.session.last_heard()));
+        Instant::now() + self.settings.ping_after.saturating_sub(idle).max(Duration::from_secs(1))
+    }
+
+    pub(super) fn deadline_passed(&mut self) {
+        if self.sleeps_until.is_some() {
+            if self.sleeps_until.is_some_and(|end| end <= Instant::now()) {
+                self.session.end(End::Lost);
+            }
+            return;
+        }
+        let idle = Duration::from_millis(self.router.now().saturating_sub(self.session.last_heard()));
+        match self.asked_at {
+            Some(asked) if idle < asked.elapsed() => self.asked_at = None,
+            // Behaviour 84: no answer is a lost connection, which a session may survive.
+            Some(asked) if asked.elapsed() >= self.settings.ping_timeout => self.lose_connection(),
+            Some(_) => {}
+            None if idle >= self.settings.ping_after => self.ask_idle_client(),
+            None => {}
+        }
+    }
+
+    fn ask_idle_client(&mut self) {
+        self.asked_at = Some(Instant::now());
+        if self.unacknowledged.is_some() {
+            xmpp_core::sm::write_r(&mut self.due);
+            return;
+        }
+        let Ok(domain) = Jid::new(None, self.session.jid.domain(), None) else { return };
+        let ping = Stanza::iq(Type::Get, "ping").with_from(domain).with_to(self.session.jid.clone());
+        ping.with_child(&Element::new("ping", ns::PING)).write(&mut self.due);
+    }
+
+    pub(super) async fn finish(mut self, end: End) {
+        self.hear();
+        self.last_words(end).await;
+        self.session.link.stop_reader();
+        let left = self.left();
+        if end == End::Lost {
+            self.c2s.timed_out.note(&self.session);
+        }
+        self.router.close_session(&self.session, end, left).await;
+        self.session.link.finished();
+    }
+
+    /// Writes what is still due, and why the stream ends.
+    async fn last_words(&mut self, end: End) {
+        let Some(connection) = self.connection.take() else { return };
+        let mut out = buffers::write_buffer();
+        out.0.append(&mut self.due);
+        let mut written: Vec<Arc<Delivery>> = Vec::new();
+        if matches!(end, End::Closed | End::Shutdown | End::Removed) {
+            // Behaviour 16: what was on its way is flushed before the stream closes. Who removed its own
+            // account is to read the answer.
+            self.flushing = true;
+            self.inactive = false;
+            while !self.is_blocked()
+                && let Some(delivery) = self.next_delivery()
+            {
+                self.encode(delivery, &mut out.0, &mut written);
+            }
+        }
+        match stream_error(end) {
+            Some(error) => out.0.extend_from_slice(&error.to_xml()),
+            None => {}
+        }
+        out.0.extend_from_slice(b"</stream:stream>");
+        let socket = connection.socket;
+        let done = tokio::time::timeout(LAST_WORDS, socket.write_all(&out.0)).await;
+        match matches!(done, Ok(Ok(()))) {
+            true => written.iter().for_each(|delivery| self.taken(delivery)),
+            false => written.into_iter().for_each(|delivery| drop(self.hold.push(delivery))),
+        }
+        socket.close();
+    }
+
+    /// Everything that was given to the session and that its client did not take, in order.
+    fn left(&mut self) -> Vec<Arc<Delivery>> {
+        let mut left = Vec::new();
+        if let Some(unacknowledged) = self.unacknowledged.take() {
+            left.extend(unacknowledged.queue.into_items());
+        }
+        while let Some(delivery) = self.hold.pop() {
+            left.push(delivery);
+        }
+        left.extend(self.peeked.take());
+        self.mail.close();
+        while let Ok(delivery) = self.mail.try_recv() {
+            left.push(delivery);
+        }
+        left
+    }
+}
+
+fn stream_error(end: End) -> Option<StreamError> {
+    match end {
+        End::Closed | End::Failed | End::Lost => None,
+        End::Replaced => Some(StreamError::new(StreamCondition::Conflict)),
+        End::Kicked => Some(
+            StreamError::new(StreamCondition::PolicyViolation)
+                .with_text("the session was ended by an operator"),
+        ),
+        End::Removed => {
+            Some(StreamError::new(StreamCondition::NotAuthorized).with_text("the account is gone"))
+        }
+        End::Slow => {
+            Some(StreamError::new(StreamCondition::ResourceConstraint).with_text("too slow to keep up"))
+        }
+        End::Shutdown => Some(StreamError::new(StreamCondition::SystemShutdown)),
+    }
+}

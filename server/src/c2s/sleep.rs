@@ -1,0 +1,93 @@
+//! A session between two connections: it loses one, sleeps, and is resumed by another (XEP-0198
+//! section 5; messages.md, rules 15 to 17).
+
+use tokio::time::Instant;
+use xmpp_core::sm;
+use xmpp_core::{Kind, Stanza, StreamCondition, StreamError};
+
+use super::task::{Connection, Task};
+use crate::router::backlog::add_delay;
+use crate::session::link::Attach;
+use crate::session::{Delivery, End};
+
+impl Task {
+    pub(super) fn acknowledged(&mut self, h: u32) {
+        let Some(unacknowledged) = &mut self.unacknowledged else { return };
+        match unacknowledged.queue.acked(h) {
+            Ok(taken) => taken.iter().for_each(|delivery| self.taken(delivery)),
+            Err(too_high) => {
+                // XEP-0198 section 4: it says to have handled what was never sent.
+                self.due.extend_from_slice(&too_high.stream_error().to_xml());
+                self.session.end(End::Failed);
+            }
+        }
+    }
+
+    /// The `h` of `<resume/>`: what it acknowledges is taken, the rest is asked about again.
+    fn resumed_at(&mut self, h: u32) {
+        let Some(unacknowledged) = &mut self.unacknowledged else { return };
+        match unacknowledged.queue.resume(h) {
+            Ok(taken) => taken.iter().for_each(|delivery| self.taken(delivery)),
+            Err(too_high) => {
+                self.due.extend_from_slice(&too_high.stream_error().to_xml());
+                self.session.end(End::Failed);
+            }
+        }
+    }
+
+    pub(super) fn lose_connection(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        connection.socket.close();
+        self.session.link.stop_reader();
+        self.due.clear();
+        self.asked_at = None;
+        match self.unacknowledged.as_ref().and_then(|u| u.resume) {
+            Some(resume) => {
+                self.session.link.set_sleeping(true);
+                self.sleeps_until = Some(Instant::now() + resume);
+                self.slept = Some((self.router.now(), u64::MAX));
+            }
+            None => drop(self.session.end(End::Lost)),
+        }
+    }
+
+    /// A new connection takes over: both counters, then what is unacknowledged, then what is held,
+    /// then the mailbox (messages.md, rule 15).
+    pub(super) fn attach(&mut self, attach: Attach) {
+        let Attach { socket, generation, h, previd } = attach;
+        if let Some(old) = self.connection.take() {
+            // Behaviour 82: the old connection was only half dead.
+            let conflict = StreamError::new(StreamCondition::Conflict).to_xml();
+            let _ = old.socket.try_write(&conflict);
+            old.socket.close();
+        }
+        self.connection = Some(Connection { socket, generation });
+        self.sleeps_until = None;
+        // A connection that was still there had slept from now on, for all we know.
+        let now = self.router.now();
+        self.slept = Some((self.slept.map_or(now, |(from, _)| from), now));
+        self.asked_at = None;
+        // XEP-0352 section 5: a resumed client is active.
+        self.inactive = false;
+        self.flushing = true;
+        self.due.clear();
+        self.session.link.set_sleeping(false);
+        sm::write_resumed(&previd, self.session.inbound.handled(), &mut self.due);
+        self.resumed_at(h);
+        let Some(unacknowledged) = &self.unacknowledged else { return };
+        let mut again = Vec::new();
+        for delivery in unacknowledged.queue.iter() {
+            self.delayed(delivery).write(&mut again);
+        }
+        self.due.append(&mut again);
+    }
+
+    /// What is sent again, or came while the client was away, says when it came. An IQ needs no date.
+    pub(super) fn delayed(&self, delivery: &Delivery) -> Stanza {
+        let mut stanza = delivery.stanza.clone();
+        if stanza.kind != Kind::Iq {
+            add_delay(&mut stanza, self.session.jid.domain(), delivery.time);
+        }
+        stanza
+    }
+}

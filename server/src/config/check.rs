@@ -1,0 +1,132 @@
+//! What no single key can know: whether the keys go together.
+
+use std::net::IpAddr;
+
+use super::Config;
+use super::error::{Fault, Problem};
+use super::nearest::nearest_word;
+use super::sections::MainStore;
+use super::source::Node;
+
+/// Everything in `config` that contradicts itself; `tree` says where it was written.
+pub(super) fn check(config: &Config, tree: &Node) -> Vec<Problem> {
+    let mut check = Check { tree, problems: Vec::new() };
+    check.hosts(config);
+    check.ports(config);
+    check.auth(config);
+    check.limits(config);
+    check.storage(config);
+    check.problems
+}
+
+struct Check<'a> {
+    tree: &'a Node,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn fault(&mut self, key: String, fault: Fault) {
+        self.problems.push(Problem { origin: self.tree.origin_of(&key), key, fault });
+    }
+
+    fn hosts(&mut self, config: &Config) {
+        if config.general.hosts.is_empty() {
+            self.fault("general.hosts".into(), Fault::Empty);
+        }
+        let hosts = config.general.hosts.iter().enumerate();
+        self.unique(hosts.map(|(index, host)| (format!("general.hosts[{index}]"), host.as_str())));
+        let domains = config.domain.iter().enumerate();
+        self.unique(domains.map(|(index, domain)| (format!("domain[{index}].name"), domain.name.as_str())));
+
+        for (index, domain) in config.domain.iter().enumerate() {
+            self.served(config, &domain.name, format!("domain[{index}].name"));
+        }
+        for (index, certificate) in config.tls.certificates.iter().enumerate() {
+            for (place, host) in certificate.hosts.iter().flatten().enumerate() {
+                self.served(config, host, format!("tls.certificates[{index}].hosts[{place}]"));
+            }
+        }
+    }
+
+    fn unique<'b>(&mut self, values: impl Iterator<Item = (String, &'b str)>) {
+        let mut seen: Vec<(String, &str)> = Vec::new();
+        for (key, value) in values {
+            match seen.iter().find(|(_, other)| *other == value) {
+                Some((first, _)) => {
+                    let fault = Fault::Twice { what: value.to_owned(), first: first.clone() };
+                    self.fault(key, fault);
+                }
+                None => seen.push((key, value)),
+            }
+        }
+    }
+
+    fn served(&mut self, config: &Config, host: &str, key: String) {
+        let hosts = || config.general.hosts.iter().map(|host| host.as_str());
+        if hosts().all(|served| served != host)
+            && let Some(nearest) = nearest_word(host, hosts())
+        {
+            self.fault(key, Fault::UnknownHost { host: host.to_owned(), nearest: nearest.to_owned() });
+        }
+    }
+
+    fn ports(&mut self, config: &Config) {
+        let c2s = config.listen.c2s.iter().map(|listener| (listener.ip, listener.port)).enumerate();
+        let metrics = config.listen.metrics.iter().map(|listener| (listener.ip, listener.port)).enumerate();
+        let all = c2s
+            .map(|(index, socket)| (format!("listen.c2s[{index}].port"), socket))
+            .chain(metrics.map(|(index, socket)| (format!("listen.metrics[{index}].port"), socket)));
+        let mut seen: Vec<(String, (IpAddr, u16))> = Vec::new();
+        for (key, socket) in all {
+            match seen.iter().find(|(_, other)| overlap(socket, *other)) {
+                Some((first, _)) => {
+                    let fault = Fault::PortTaken { port: socket.1, first: first.clone() };
+                    self.fault(key, fault);
+                }
+                None => seen.push((key, socket)),
+            }
+        }
+    }
+
+    fn auth(&mut self, config: &Config) {
+        if config.auth.mechanisms.is_empty() {
+            self.fault("auth.mechanisms".into(), Fault::Empty);
+        }
+        for (index, domain) in config.domain.iter().enumerate() {
+            if domain.auth.mechanisms.as_ref().is_some_and(Vec::is_empty) {
+                self.fault(format!("domain[{index}].auth.mechanisms"), Fault::Empty);
+            }
+        }
+    }
+
+    /// A queue that cannot hold the largest stanza would refuse it forever.
+    fn limits(&mut self, config: &Config) {
+        let limits = &config.limits;
+        let queues = [
+            ("limits.mailbox_bytes", limits.mailbox_bytes),
+            ("limits.unacknowledged_bytes", limits.unacknowledged_bytes),
+            ("limits.pending_commit_bytes", limits.pending_commit_bytes),
+        ];
+        for (key, bytes) in queues {
+            if bytes < limits.stanza_bytes {
+                let value = limits.stanza_bytes.into();
+                self.fault(key.into(), Fault::LessThan { other: "limits.stanza_bytes", value });
+            }
+        }
+    }
+
+    fn storage(&mut self, config: &Config) {
+        if config.storage.main == MainStore::Sqlite && !cfg!(feature = "sqlite") {
+            self.fault("storage.main".into(), Fault::NotCompiled { feature: "sqlite" });
+        }
+    }
+}
+
+/// Whether two listeners would take connections to the same address. "::" takes IPv4 too.
+fn overlap(one: (IpAddr, u16), other: (IpAddr, u16)) -> bool {
+    let covers = |wide: IpAddr, narrow: IpAddr| match wide {
+        IpAddr::V6(address) => address.is_unspecified(),
+        IpAddr::V4(address) => address.is_unspecified() && narrow.is_ipv4(),
+    };
+    one.1 == other.1 && one.1 != 0 && (one.0 == other.0 || covers(one.0, other.0) || covers(other.0, one.0))
+}

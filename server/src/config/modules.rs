@@ -1,0 +1,165 @@
+//! `[modules]`: one section per module that has something to set.
+
+use super::{Limit, Uri};
+
+settings! {
+    /// What goes beyond RFC 6120 and 6121, one section per module.
+    pub struct Modules {
+        /// In-band registration (XEP-0077).
+        section register: Register = Register::default();
+        /// Addresses of the people who run the server (XEP-0157), as URIs: "mailto:abuse@example.com".
+        section contact: Contact = Contact::default();
+        /// Messages for those who are away (XEP-0160).
+        section offline: Offline = Offline::default();
+        /// Copies to one's own other sessions (XEP-0280).
+        section carbons: Carbons = Carbons::default();
+        /// Clients that say they are not looked at (XEP-0352).
+        section csi: Csi = Csi::default();
+        /// Block lists (XEP-0191).
+        section blocking: Blocking = Blocking::default();
+        /// Business cards (XEP-0054).
+        section vcard: Vcard = Vcard::default();
+        /// Private XML storage (XEP-0049).
+        section private: PrivateXml = PrivateXml::default();
+        /// Pings from clients (XEP-0199).
+        section ping: Ping = Ping::default();
+        /// The server's version (XEP-0092).
+        section version: Version = Version::default();
+        /// The server's time (XEP-0202).
+        section time: Time = Time::default();
+        /// Last activity (XEP-0012).
+        section last_activity: LastActivity = LastActivity::default();
+        /// Entity capabilities (XEP-0115).
+        section caps: Caps = Caps::default();
+    }
+}
+
+settings! {
+    /// In-band registration (XEP-0077).
+    pub struct Register {
+        /// Whether clients may make accounts. Changing a password and removing one's own account need it too.
+        restart enabled: bool = false;
+        /// Accounts made from one address within the window; or "none".
+        now registrations_per_address: Limit = Limit::AtMost(5), in 1..=1_000_000;
+        /// The window of `registrations_per_address`.
+        now registrations_per_address_seconds: u32 = 3_600, in 1..=604_800;
+        /// A message from the server that waits in each account made so. Empty: none.
+        now welcome_message: String = String::new();
+    }
+}
+
+settings! {
+    /// Addresses of the people who run the server (XEP-0157), as URIs.
+    pub struct Contact {
+        /// For complaints about abuse.
+        now abuse: Vec<Uri> = vec![];
+        /// For the server's administrators.
+        now admin: Vec<Uri> = vec![];
+        /// For opinions.
+        now feedback: Vec<Uri> = vec![];
+        /// For business.
+        now sales: Vec<Uri> = vec![];
+        /// For security matters.
+        now security: Vec<Uri> = vec![];
+        /// Where the server's state is shown.
+        now status: Vec<Uri> = vec![];
+        /// For help.
+        now support: Vec<Uri> = vec![];
+    }
+}
+
+settings! {
+    /// Messages for those who are away (XEP-0160).
+    pub struct Offline {
+        /// Whether a message waits for an account that is away; else its sender gets `service-unavailable`.
+        restart enabled: bool = true;
+    }
+}
+
+settings! {
+    /// Copies to one's own other sessions (XEP-0280).
+    pub struct Carbons {
+        /// Whether the module is there.
+        restart enabled: bool = true;
+    }
+}
+
+settings! {
+    /// Clients that say they are not looked at (XEP-0352).
+    pub struct Csi {
+        /// Whether the module is there.
+        restart enabled: bool = true;
+        /// Stanzas that are held for an inactive client; then all are written.
+        now held_stanzas: u32 = 100, in 1..=4_096;
+        /// The same in bytes.
+        now held_bytes: u32 = 64 << 10, in 1_024..=1 << 20;
+    }
+}
+
+settings! {
+    /// Block lists (XEP-0191).
+    pub struct Blocking {
+        /// Whether the module is there.
+        restart enabled: bool = true;
+    }
+}
+
+settings! {
+    /// Business cards (XEP-0054).
+    pub struct Vcard {
+        /// Whether the module is there.
+        restart enabled: bool = true;
+    }
+}
+
+settings! {
+    /// Private XML storage (XEP-0049).
+    pub struct PrivateXml {
+        /// Whether the module is there.
+        restart enabled: bool = true;
+    }
+}
+
+settings! {
+    /// Pings from clients (XEP-0199).
+    pub struct Ping {
+        /// Whether they are answered. The server's own pings are `c2s.ping_after_seconds`.
+        restart enabled: bool = true;
+    }
+}
+
+settings! {
+    /// The server's version (XEP-0092).
+    pub struct Version {
+        /// Whether the module is there.
+        restart enabled: bool = true;
+        /// Whether the operating system is told too.
+        now os_info: bool = false;
+    }
+}
+
+settings! {
+    /// The server's time (XEP-0202).
+    pub struct Time {
+        /// Whether the module is there.
+        restart enabled: bool = true;
+    }
+}
+
+settings! {
+    /// Last activity (XEP-0012).
+    pub struct LastActivity {
+        /// Whether the module is there.
+        restart enabled: bool = true;
+    }
+}
+
+settings! {
+    /// Entity capabilities (XEP-0115).
+    pub struct Caps {
+        /// Verified capabilities that are remembered.
+        restart cached_hashes: u32 = 10_000, in 1..=10_000_000;
+        /// Clients that are asked for their capabilities at the same time.
+        now pending_queries: u32 = 1_000, in 1..=1_000_000;
+    }
+}

@@ -1,0 +1,353 @@
+//! The sections of the configuration, except `[limits]` and `[modules]`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::values::ALL_ADDRESSES;
+use super::words::words;
+use super::{Domain, Limit, Limits, LogFilter, Modules, Network, Tables};
+
+settings! {
+    /// Everything that can be configured.
+    pub struct Config {
+        /// What concerns the whole server.
+        section general: General = General::default();
+        /// Certificates, and how TLS is spoken.
+        section tls: Tls = Tls::default();
+        /// Where the server listens.
+        section listen: Listen = Listen::default();
+        /// How clients prove who they are.
+        section auth: Auth = Auth::default();
+        /// Bounds: nothing grows without one.
+        section limits: Limits = Limits::default();
+        /// What clients' streams and sessions do.
+        section c2s: C2s = C2s::default();
+        /// What becomes of messages.
+        section messages: Messages = Messages::default();
+        /// Where everything durable is kept.
+        section storage: Storage = Storage::default();
+        /// What goes beyond RFC 6120 and 6121, one section per module.
+        section modules: Modules = Modules::default();
+        /// Settings of one served domain that differ from the general ones.
+        section domain: Tables<DomainSettings> = Tables::default();
+    }
+}
+
+impl Config {
+    /// Writes down where the data is, once that is known, and what follows from it.
+    pub fn settle(&mut self, data_dir: PathBuf) {
+        self.storage.sqlite.path.get_or_insert_with(|| data_dir.join("meerkat.db"));
+        self.general.data_dir = Some(data_dir);
+    }
+
+    /// The settings of a served domain, or the defaults when it has none of its own.
+    pub fn domain(&self, name: &str) -> DomainSettings {
+        self.domain.iter().find(|domain| domain.name.as_str() == name).cloned().unwrap_or_default()
+    }
+
+    /// Whether messages to accounts of this domain are saved before they are delivered.
+    pub fn save(&self, domain: &str) -> Save {
+        self.domain(domain).messages.save.unwrap_or(self.messages.save)
+    }
+
+    /// The mechanisms that this domain offers, best first.
+    pub fn mechanisms(&self, domain: &str) -> Vec<Mechanism> {
+        self.domain(domain).auth.mechanisms.unwrap_or_else(|| self.auth.mechanisms.clone())
+    }
+}
+
+settings! {
+    /// What concerns the whole server.
+    pub struct General {
+        /// The served domains; the first is the default.
+        restart hosts: Vec<Domain> = vec![Domain::localhost()];
+        /// The folder of the database, the first certificate and the control socket. Absent: /var/lib/meerkat
+        /// where it can be written, else ./meerkat-data. `--data` and MEERKAT_DATA go before it.
+        restart data_dir: Option<PathBuf> = None, like "\"/var/lib/meerkat\"";
+        /// The least important log lines that are written: "none", "error", "warn", "info", "debug" or
+        /// "trace".
+        now log_level: LogLevel = LogLevel::Info;
+        /// Levels for single parts that differ from `log_level`, as "server::c2s=debug". Libraries write
+        /// warnings and errors only, unless they are named here.
+        now log_filters: Vec<LogFilter> = vec![];
+        /// "text" for people, "json" for machines: one object a line.
+        restart log_format: LogFormat = LogFormat::Text;
+        /// The `xml:lang` of the server's own words.
+        now language: String = "en".into();
+        /// How long a stopping server may take to end its streams and write out what is due.
+        now drain_seconds: u32 = 20, in 1..=3600;
+    }
+}
+
+words! {
+    /// How important a log line must be to be written.
+    pub enum LogLevel {
+        None = "none",
+        Error = "error",
+        Warn = "warn",
+        Info = "info",
+        Debug = "debug",
+        Trace = "trace",
+    }
+}
+
+words! {
+    /// How log lines are written.
+    pub enum LogFormat {
+        Text = "text",
+        Json = "json",
+    }
+}
+
+settings! {
+    /// Certificates, and how TLS is spoken.
+    pub struct Tls {
+        /// The oldest version of TLS that is accepted: "1.2" or "1.3".
+        restart min_version: TlsVersion = TlsVersion::Tls12;
+        /// Whether clients may resume TLS sessions by tickets, which makes reconnecting cheaper.
+        restart session_tickets: bool = true;
+        /// How often certificate files are looked at for a change.
+        now watch_seconds: u32 = 10, in 1..=86_400;
+        /// Certificates, chosen by SNI and by the stream's `to`. Without one the server signs one itself on
+        /// its first start. A changed file is taken up without a restart, a pair that does not fit is
+        /// refused.
+        now certificates: Tables<Certificate> = Tables::default();
+    }
+}
+
+settings! {
+    /// A certificate with its key.
+    pub struct Certificate {
+        /// The file of the certificate and its chain, PEM.
+        required certificate: PathBuf = PathBuf::new(), like "\"/etc/meerkat/tls/tls.crt\"";
+        /// The file of its private key, PEM.
+        required key: PathBuf = PathBuf::new(), like "\"/etc/meerkat/tls/tls.key\"";
+        /// The served domains that use it. Absent: those whose names the certificate has.
+        now hosts: Option<Vec<Domain>> = None, like "[\"localhost\"]";
+    }
+}
+
+words! {
+    /// A version of TLS.
+    pub enum TlsVersion {
+        Tls12 = "1.2",
+        Tls13 = "1.3",
+    }
+}
+
+settings! {
+    /// Where the server listens. A list that is given replaces the default list.
+    pub struct Listen {
+        /// Ports for clients.
+        restart c2s: Tables<C2sListener> = Tables(vec![C2sListener::default(), C2sListener::direct_tls()]);
+        /// Ports for /metrics, /healthz and /readyz; an empty list switches them off.
+        restart metrics: Tables<MetricsListener> = Tables(vec![MetricsListener::default()]);
+    }
+}
+
+settings! {
+    /// A port for clients.
+    pub struct C2sListener {
+        /// The address to listen on; "::" is all addresses, IPv6 and IPv4.
+        restart ip: IpAddr = ALL_ADDRESSES;
+        /// The port; 0 takes any that is free.
+        restart port: u16 = 5222;
+        /// "starttls" (TLS is required), "starttls-optional", "direct" (TLS from the first byte) or "none".
+        restart tls: TlsMode = TlsMode::Starttls;
+        /// Addresses or networks of proxies that send the PROXY protocol, version 1 or 2, before anything
+        /// else. Empty: nobody is believed, and nobody is asked.
+        restart proxy_protocol_from: Vec<Network> = vec![];
+        /// Connections of this port at the same time, besides `limits.connections`; or "none".
+        restart max_connections: Limit = Limit::None;
+        /// Connections that the operating system holds until they are accepted.
+        restart backlog: u32 = 1024, in 1..=65_535;
+    }
+}
+
+impl C2sListener {
+    fn direct_tls() -> Self {
+        C2sListener { port: 5223, tls: TlsMode::Direct, ..Self::default() }
+    }
+}
+
+words! {
+    /// When TLS begins on a port.
+    pub enum TlsMode {
+        /// By STARTTLS, and nothing before it.
+        Starttls = "starttls",
+        /// By STARTTLS, if the client wants.
+        StarttlsOptional = "starttls-optional",
+        /// With the first byte (XEP-0368).
+        Direct = "direct",
+        /// Never.
+        None = "none",
+    }
+}
+
+settings! {
+    /// A port for metrics and health.
+    pub struct MetricsListener {
+        /// The address to listen on.
+        restart ip: IpAddr = ALL_ADDRESSES;
+        /// The port; 0 takes any that is free.
+        restart port: u16 = 9100;
+    }
+}
+
+settings! {
+    /// How clients prove who they are.
+    pub struct Auth {
+        /// The SASL mechanisms that are offered, best first. "-PLUS" is offered on TLS 1.3, "PLAIN" under
+        /// TLS.
+        now mechanisms: Vec<Mechanism> = Mechanism::ALL.to_vec();
+        /// Whether "PLAIN" is offered without TLS too, on a listener with `tls = "none"`. For tests only.
+        now plain_without_tls: bool = false;
+        /// Rounds of PBKDF2 for passwords that are set from now on.
+        now scram_iterations: u32 = 10_000, in 4_096..=10_000_000;
+        /// Failed attempts after which a stream is closed.
+        now attempts_per_stream: u32 = 5, in 1..=100;
+        /// Failed logins from one address within the window, after which further attempts from it are
+        /// refused; or "none". For other accounts one account counts with at most a tenth of the bound, so
+        /// that it alone never keeps them out.
+        now failed_logins_per_address: Limit = Limit::AtMost(100), in 1..=1_000_000;
+        /// The window of `failed_logins_per_address`.
+        now failed_logins_per_address_seconds: u32 = 300, in 1..=86_400;
+        /// Failed logins to one account within the window, after which addresses that failed are refused; or
+        /// "none".
+        now failed_logins_per_account: Limit = Limit::AtMost(20), in 1..=1_000_000;
+        /// The window of `failed_logins_per_account`.
+        now failed_logins_per_account_seconds: u32 = 300, in 1..=86_400;
+        /// Threads that hash passwords.
+        restart hashing_threads: u32 = 2, in 1..=256;
+        /// Passwords that may wait to be hashed; a login beyond that is told to try later.
+        restart hashing_queue: u32 = 1024, in 1..=1_000_000;
+    }
+}
+
+words! {
+    /// A SASL mechanism.
+    pub enum Mechanism {
+        ScramSha512Plus = "SCRAM-SHA-512-PLUS",
+        ScramSha256Plus = "SCRAM-SHA-256-PLUS",
+        ScramSha1Plus = "SCRAM-SHA-1-PLUS",
+        ScramSha512 = "SCRAM-SHA-512",
+        ScramSha256 = "SCRAM-SHA-256",
+        ScramSha1 = "SCRAM-SHA-1",
+        Plain = "PLAIN",
+    }
+}
+
+settings! {
+    /// What clients' streams and sessions do.
+    pub struct C2s {
+        /// The longest time a session waits to be resumed after its connection broke; 0 switches resumption
+        /// off.
+        now resume_seconds: u32 = 600, in 0..=86_400;
+        /// Silence after which the server asks whether a client is there; or "none".
+        now ping_after_seconds: Limit = Limit::AtMost(180), in 1..=86_400;
+        /// How long the client may take to answer that.
+        now ping_timeout_seconds: u32 = 30, in 1..=3_600;
+        /// How long a client may take none of what is written to it before its connection counts as broken.
+        now write_timeout_seconds: u32 = 60, in 1..=3_600;
+        /// What a new session does that wants the resource of another: "replace" it, be "refuse"d, or be
+        /// "rename"d.
+        now conflict: Conflict = Conflict::Replace;
+        /// Whether bytes that cannot begin a stream are answered with RFC 3920's name for the error,
+        /// `xml-not-well-formed`, as health checks expect, instead of RFC 6120's `not-well-formed`.
+        now rfc3920_error_names: bool = true;
+    }
+}
+
+words! {
+    /// What happens when two sessions want one full address (RFC 6120 section 7.7.2.2).
+    pub enum Conflict {
+        /// The old session ends.
+        Replace = "replace",
+        /// The new one is refused.
+        Refuse = "refuse",
+        /// The new one is given another resource.
+        Rename = "rename",
+    }
+}
+
+settings! {
+    /// What becomes of messages.
+    pub struct Messages {
+        /// "always": a message is on disk before it is delivered or acknowledged. "unless-delivered": it goes
+        /// straight to a session that is there, and is saved when nobody took it.
+        now save: Save = Save::Always;
+    }
+}
+
+words! {
+    /// When a message is saved.
+    pub enum Save {
+        Always = "always",
+        UnlessDelivered = "unless-delivered",
+    }
+}
+
+settings! {
+    /// Where everything durable is kept.
+    pub struct Storage {
+        /// The main store: "sqlite". ("memory" forgets everything when the server stops, for tests.)
+        restart main: MainStore = MainStore::Sqlite;
+        /// Writes that may wait for their transaction; those beyond are refused with `wait`.
+        restart waiting_writes: u32 = 16_384, in 64..=1_000_000;
+        /// The same in bytes.
+        restart waiting_bytes: u64 = 64 << 20, in 1 << 20..=64 << 30;
+        /// Accounts of which existence, block list and the like are remembered.
+        restart cached_accounts: u32 = 100_000, in 1..=100_000_000;
+        /// The embedded database.
+        section sqlite: Sqlite = Sqlite::default();
+    }
+}
+
+words! {
+    /// A store that can keep everything durable.
+    pub enum MainStore {
+        Sqlite = "sqlite",
+        Memory = "memory",
+    }
+}
+
+settings! {
+    /// The embedded database.
+    pub struct Sqlite {
+        /// The file. Absent: meerkat.db in the data folder.
+        restart path: Option<PathBuf> = None, like "\"/var/lib/meerkat/meerkat.db\"";
+        /// Connections that read at the same time, beside the one that writes.
+        restart readers: u32 = 4, in 1..=256;
+    }
+}
+
+settings! {
+    /// Settings of one served domain that differ from the general ones.
+    pub struct DomainSettings {
+        /// The domain, one of `general.hosts`.
+        required name: Domain = Domain::localhost(), like "\"localhost\"";
+        /// Whether an IQ to somebody's full address is passed on only with a subscription (RFC 6121 section
+        /// 8.5.3.1).
+        now strict_iq: bool = false;
+        /// What becomes of this domain's messages.
+        section messages: DomainMessages = DomainMessages::default();
+        /// How this domain's clients prove who they are.
+        section auth: DomainAuth = DomainAuth::default();
+    }
+}
+
+settings! {
+    /// What becomes of one domain's messages.
+    pub struct DomainMessages {
+        /// As `messages.save`.
+        now save: Option<Save> = None, like "\"unless-delivered\"";
+    }
+}
+
+settings! {
+    /// How one domain's clients prove who they are.
+    pub struct DomainAuth {
+        /// As `auth.mechanisms`.
+        now mechanisms: Option<Vec<Mechanism>> = None, like "[\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\"]";
+    }
+}

@@ -1,0 +1,112 @@
+//! One write, applied inside the transaction of its commit.
+//!
+//! Each function reads and refuses before it changes anything: a refused write leaves the others of its
+//! commit alone, without a savepoint.
+
+mod accounts;
+mod items;
+mod roster;
+
+use sqlx::SqliteConnection;
+
+use super::failure::{Failure, Named};
+use crate::storage::{AccountNumber, StoreError, Write, Written};
+
+/// A write of the server, or one of the store's own.
+pub enum Change {
+    Write(Box<Write>),
+    /// The secret that is there stands.
+    ShareSecret {
+        name: String,
+        proposed: Vec<u8>,
+    },
+    /// Can anything be written?
+    Probe,
+}
+
+/// `removed` gets the accounts that go with the commit.
+pub async fn apply(
+    connection: &mut SqliteConnection,
+    named: &Named,
+    change: Change,
+    removed: &mut Vec<AccountNumber>,
+) -> Result<Written, Failure> {
+    match change {
+        Change::Write(write) => apply_write(connection, named, *write, removed).await,
+        Change::ShareSecret { name, proposed } => {
+            let share = sqlx::query("INSERT OR IGNORE INTO shared_secret (name, value) VALUES (?, ?)");
+            share.bind(name).bind(proposed).execute(connection).await?;
+            Ok(Written::Done)
+        }
+        Change::Probe => {
+            let probe = "UPDATE progress SET probed = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
+            sqlx::query(probe).execute(connection).await?;
+            Ok(Written::Done)
+        }
+    }
+}
+
+async fn apply_write(
+    connection: &mut SqliteConnection,
+    named: &Named,
+    write: Write,
+    removed: &mut Vec<AccountNumber>,
+) -> Result<Written, Failure> {
+    match write {
+        Write::CreateAccount { jid, secrets, time, roster_epoch } => {
+            accounts::create(connection, jid, secrets, time, roster_epoch).await
+        }
+        Write::SetSecrets { jid, secrets } => {
+            let owner = accounts::number(connection, &jid).await?;
+            accounts::set_secrets(connection, owner, secrets).await
+        }
+        Write::SetBan { jid, reason } => accounts::set_ban(connection, &jid, reason).await,
+        Write::RemoveAccount { jid } => {
+            let (owner, effects) = accounts::remove(connection, named, jid).await?;
+            removed.push(owner);
+            Ok(Written::Effects(effects))
+        }
+        Write::SetLastLogout { owner, time, status } => {
+            accounts::set_last_logout(connection, owner, time, status).await
+        }
+        Write::SetRosterItem { owner, contact, name, groups, limit } => {
+            roster::set(connection, named, owner, contact, (name, groups), limit).await
+        }
+        Write::PutRosterItem { owner, item, limit } => {
+            roster::put(connection, named, owner, item, limit).await
+        }
+        Write::RemoveRosterItem { owner, contact, contact_is_local } => {
+            roster::remove(connection, named, owner, (contact, contact_is_local)).await
+        }
+        Write::Subscribe { from, to, verb, from_is_local, to_is_local, stanza, limit } => {
+            let mut parties = roster::Parties { connection, named };
+            let mut pair = parties.pair((from, from_is_local), (to, to_is_local), limit).await?;
+            let effects = pair.send(verb, &stanza)?;
+            parties.write_back(pair).await?;
+            Ok(Written::Effects(effects))
+        }
+        Write::Block { owner, jids, limit } => items::block(connection, named, owner, jids, limit).await,
+        Write::Unblock { owner, jids } => items::unblock(connection, named, owner, jids).await,
+        Write::SetItem { owner, collection, key, value, limit_bytes } => {
+            items::set(connection, owner, (&collection, &key), &value, limit_bytes).await
+        }
+        Write::RemoveItem { owner, collection, key } => {
+            exists(connection, owner).await?;
+            let remove = sqlx::query("DELETE FROM item WHERE owner = ? AND collection = ? AND key = ?");
+            remove.bind(owner.0 as i64).bind(collection).bind(key).execute(connection).await?;
+            Ok(Written::Done)
+        }
+        Write::SetSharedItem { collection, key, value, limit } => {
+            items::set_shared(connection, &collection, &key, &value, limit).await
+        }
+    }
+}
+
+/// Refuses for an owner whose account is gone.
+async fn exists(connection: &mut SqliteConnection, owner: AccountNumber) -> Result<(), Failure> {
+    let found: Option<i64> = sqlx::query_scalar("SELECT number FROM account WHERE number = ?")
+        .bind(owner.0 as i64)
+        .fetch_optional(connection)
+        .await?;
+    found.map(|_| ()).ok_or(Failure::Refused(StoreError::no_owner(owner)))
+}

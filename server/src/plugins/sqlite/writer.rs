@@ -1,0 +1,334 @@
+//! The one task that writes.
+//!
+//! It awaits one job, drains the rest, and commits them together; then one slice of its chores, while
+//! the next jobs gather. After an error it throws its connection away and begins with a new one, so that
+//! nothing but the cause of the error has to go.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use sqlx::{Connection, SqliteConnection, SqlitePool};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::append::Batch;
+use super::apply::{Change, apply};
+use super::books::Books;
+use super::chores::{Chores, delete_taken};
+use super::failure::{Failure, Named};
+use super::open::{Lock, Options};
+use super::packed::{Owners, Pair};
+use crate::storage::{AccountNumber, Draft, MessageId, Millis, StoreError, Written};
+
+/// A commit has at most so many jobs, messages or bytes of stanzas, and one job more.
+const COMMIT_JOBS: usize = 512;
+const COMMIT_ROWS: usize = 512;
+const COMMIT_BYTES: usize = 1 << 20;
+/// How many takings go into one note, or are deleted in one transaction.
+const TAKINGS: usize = 512;
+/// How long a taking waits for others, if no commit comes along; and chores after an error.
+const TAKINGS_WAIT: Duration = Duration::from_millis(100);
+const AFTER_ERROR: Duration = Duration::from_millis(500);
+
+pub type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+pub enum Job {
+    Save(Saving),
+    Change { change: Change, answer: Answer<Written> },
+    Close { answer: Answer<()> },
+}
+
+pub struct Saving {
+    pub drafts: Vec<Draft>,
+    pub answer: Answer<Vec<MessageId>>,
+    /// The bytes of the drafts, given back when they are committed.
+    pub room: OwnedSemaphorePermit,
+}
+
+pub struct Writer {
+    pub options: Options,
+    pub named: Named,
+    /// `None` after an error, until it is made anew.
+    pub connection: Option<SqliteConnection>,
+    pub readers: SqlitePool,
+    pub jobs: mpsc::Receiver<Job>,
+    pub books: Arc<Mutex<Books>>,
+    pub due: Arc<Notify>,
+    /// The id of the next message. It never goes back: not after an error, not by deletion (the rows past
+    /// the indexed id are never deleted, and a start goes on behind both).
+    pub next: MessageId,
+    pub chores: Chores,
+    pub takings_at: Option<Instant>,
+    /// When the latest commit or chore failed, unless one succeeded since.
+    pub failed: Option<Instant>,
+    /// Until the file is closed.
+    pub lock: Option<Lock>,
+}
+
+/// What one commit is made of.
+#[derive(Default)]
+struct Gathered {
+    savings: Vec<Saving>,
+    changes: Vec<Change>,
+    answers: Vec<Answer<Written>>,
+    close: Option<Answer<()>>,
+}
+
+impl Writer {
+    pub async fn run(mut self) {
+        let mut close = None;
+        while close.is_none() {
+            let Some(job) = self.next_job().await else { break };
+            if let Some(job) = job {
+                let mut gathered = self.gather(job);
+                close = gathered.close.take();
+                self.commit(gathered).await;
+            }
+            if let Err(error) = self.work().await {
+                self.fail(&error);
+            }
+        }
+        self.finish().await;
+        if let Some(close) = close {
+            let _ = close.send(Ok(()));
+        }
+    }
+
+    /// A job; or nothing, when there is other work to do; or `None` at the end.
+    async fn next_job(&mut self) -> Option<Option<Job>> {
+        let chores = self.chores.waiting(self.books.lock().tail().len());
+        let wake = match self.failed {
+            None if chores => {
+                return match self.jobs.try_recv() {
+                    Ok(job) => Some(Some(job)),
+                    Err(mpsc::error::TryRecvError::Empty) => Some(None),
+                    Err(mpsc::error::TryRecvError::Disconnected) => None,
+                };
+            }
+            None => self.takings_at,
+            Some(failed) if chores || self.takings_at.is_some() => {
+                self.takings_at.max(Some(failed + AFTER_ERROR))
+            }
+            Some(_) => None,
+        };
+        tokio::select! {
+            biased;
+            job = self.jobs.recv() => job.map(Some),
+            () = self.due.notified(), if self.takings_at.is_none() => {
+                self.takings_at = Some(Instant::now() + TAKINGS_WAIT);
+                Some(None)
+            }
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Some(None),
+        }
+    }
+
+    fn gather(&mut self, first: Job) -> Gathered {
+        let mut gathered = Gathered::default();
+        let (mut jobs, mut rows, mut bytes) = (0, 0, 0);
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Save(saving) => {
+                    rows += saving.drafts.len();
+                    bytes += saving.room.num_permits();
+                    gathered.savings.push(saving);
+                }
+                Job::Change { change, answer } => {
+                    gathered.changes.push(change);
+                    gathered.answers.push(answer);
+                }
+                Job::Close { answer } => {
+                    gathered.close = Some(answer);
+                    break;
+                }
+            }
+            jobs += 1;
+            let more = jobs < COMMIT_JOBS && rows < COMMIT_ROWS && bytes < COMMIT_BYTES;
+            next = if more { self.jobs.try_recv().ok() } else { None };
+        }
+        gathered
+    }
+
+    /// Commits all or nothing, and answers.
+    async fn commit(&mut self, gathered: Gathered) {
+        let Gathered { savings, changes, answers, close: _ } = gathered;
+        let mut batch = Batch::new(self.next);
+        let mut rows: Vec<(MessageId, Owners)> = Vec::new();
+        for draft in savings.iter().flat_map(|saving| &saving.drafts) {
+            rows.push((batch.push(draft), draft.owners.clone()));
+        }
+        let notes = self.add_note(&mut batch, &mut rows);
+        // Whatever becomes of the commit, its ids are not given again.
+        self.next = batch.end();
+        let mut removed = Vec::new();
+        let outcomes = match self.put(batch, changes, &mut removed).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                self.books.lock().put_back_notes(notes);
+                let error = self.fail(&error);
+                savings.into_iter().for_each(|saving| answer_with(saving.answer, Err(error.clone())));
+                answers.into_iter().for_each(|answer| answer_with(answer, Err(error.clone())));
+                return;
+            }
+        };
+        self.succeed();
+        let mut ids = rows.iter().map(|row| row.0).collect::<Vec<_>>().into_iter();
+        self.enter(rows, &removed);
+        for saving in savings {
+            let saved = ids.by_ref().take(saving.drafts.len()).collect();
+            answer_with(saving.answer, Ok(saved));
+        }
+        answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| answer_with(answer, outcome));
+    }
+
+    /// What was taken of the tail goes along with the messages, in a row that ends with the tail's part.
+    fn add_note(&mut self, batch: &mut Batch, rows: &mut Vec<(MessageId, Owners)>) -> Vec<Pair> {
+        if rows.is_empty() && !self.takings_are_due() {
+            return Vec::new();
+        }
+        let notes = self.books.lock().notes(TAKINGS);
+        if !notes.is_empty() {
+            rows.push((batch.push_note(time(), &notes), Owners::new()));
+        }
+        notes
+    }
+
+    async fn put(
+        &mut self,
+        batch: Batch,
+        changes: Vec<Change>,
+        removed: &mut Vec<AccountNumber>,
+    ) -> Result<Vec<Result<Written, StoreError>>, sqlx::Error> {
+        let named = self.named.clone();
+        let connection = self.connection().await?;
+        let mut outcomes = Vec::with_capacity(changes.len());
+        if changes.is_empty() {
+            batch.append(connection).await?;
+            return Ok(outcomes);
+        }
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        for change in changes {
+            outcomes.push(match apply(&mut transaction, &named, change, removed).await {
+                Ok(written) => Ok(written),
+                Err(Failure::Refused(error)) => Err(error),
+                Err(Failure::Broken(error)) => return Err(error),
+            });
+        }
+        batch.append(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(outcomes)
+    }
+
+    /// The rows are in the file, and these accounts are not.
+    fn enter(&mut self, rows: Vec<(MessageId, Owners)>, removed: &[AccountNumber]) {
+        let mut books = self.books.lock();
+        for owner in removed {
+            books.remove_owner(*owner);
+            self.chores.removed(*owner);
+        }
+        for (id, owners) in rows {
+            books.saved(id, owners);
+        }
+    }
+
+    /// Between two commits: takings that are due, and a slice of the chores; more where the tail grows
+    /// faster than that.
+    async fn work(&mut self) -> Result<(), sqlx::Error> {
+        if self.failed.is_some_and(|failed| failed.elapsed() < AFTER_ERROR) {
+            return Ok(());
+        }
+        if self.takings_are_due() {
+            self.write_takings().await?;
+        }
+        let books = self.books.clone();
+        loop {
+            let rows = books.lock().tail().len();
+            if !self.chores.waiting(rows) {
+                return Ok(());
+            }
+            self.connection().await?;
+            let Some(connection) = &mut self.connection else { return Ok(()) };
+            self.chores.slice(connection, &books).await?;
+            self.succeed();
+            if !self.chores.behind(rows) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn takings_are_due(&self) -> bool {
+        self.takings_at.is_some_and(|at| at <= Instant::now())
+    }
+
+    async fn write_takings(&mut self) -> Result<(), sqlx::Error> {
+        if self.books.lock().has_notes() {
+            self.commit(Gathered::default()).await;
+        }
+        let pairs = self.books.lock().takings(TAKINGS);
+        if !pairs.is_empty() {
+            let deleted = delete_taken(self.connection().await?, &pairs).await?;
+            self.succeed();
+            self.books.lock().deleted(&pairs, &deleted);
+        }
+        let books = self.books.lock();
+        self.takings_at = (books.has_notes() || books.has_takings()).then(Instant::now);
+        Ok(())
+    }
+
+    async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.options.connect().await?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    fn fail(&mut self, error: &sqlx::Error) -> StoreError {
+        let error = self.named.error(error);
+        if self.failed.is_none() {
+            tracing::error!(%error, "The store cannot be written");
+        }
+        self.failed = Some(Instant::now());
+        self.connection = None;
+        error
+    }
+
+    fn succeed(&mut self) {
+        if self.failed.take().is_some() {
+            tracing::info!("The store can be written again");
+        }
+    }
+
+    /// Commits what was asked before the end, writes the takings, and folds the log into the file.
+    async fn finish(&mut self) {
+        self.jobs.close();
+        while let Ok(job) = self.jobs.try_recv() {
+            let gathered = self.gather(job);
+            self.commit(gathered).await;
+        }
+        self.takings_at = Some(Instant::now());
+        while self.takings_at.is_some() {
+            if let Err(error) = self.write_takings().await {
+                self.fail(&error);
+                break;
+            }
+        }
+        self.readers.close().await;
+        if let Some(mut connection) = self.connection.take() {
+            // Both are for order's sake: a start would do the same.
+            let _ = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await;
+            let _ = connection.close().await;
+        }
+        self.lock = None;
+    }
+}
+
+/// Who asked may be gone.
+fn answer_with<T>(answer: Answer<T>, outcome: Result<T, StoreError>) {
+    let _ = answer.send(outcome);
+}
+
+fn time() -> Millis {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
+}

@@ -1,0 +1,111 @@
+//! The save: drafts of all sessions are gathered, saved in one commit, and delivered in the order of
+//! their ids (messages.md, rules 1, 3 and 6).
+//!
+//! Batches come of being busy: await one, drain the rest. What needs no save but comes behind
+//! something that does passes through here too, so that a session's stanzas keep their order.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use xmpp_core::Jid;
+
+use super::hooks::{Letter, Verdict};
+use super::{Fate, Router, wait};
+use crate::session::Session;
+use crate::storage::{Draft, MessageId};
+
+/// Letters that may wait for the committing task. A sender of one more waits.
+pub(super) const QUEUE: usize = 8_192;
+/// Letters in one commit.
+const BATCH: usize = 512;
+
+/// A letter on its way through a commit.
+pub(super) struct Pending {
+    letter: Letter,
+    to: Jid,
+    bytes: usize,
+}
+
+impl Pending {
+    pub(super) fn new(letter: Letter, to: Jid) -> Pending {
+        let bytes = letter.stanza.payload.len_bytes() + 200;
+        Pending { letter, to, bytes }
+    }
+
+    fn draft(&self) -> Option<Draft> {
+        if self.letter.owners.is_empty() {
+            return None;
+        }
+        let mut stanza = Vec::with_capacity(self.bytes + 100);
+        self.letter.stanza.write(&mut stanza);
+        Some(Draft {
+            time: self.letter.time,
+            owners: self.letter.owners.clone(),
+            stanza: Bytes::from(stanza),
+        })
+    }
+}
+
+impl Router {
+    /// Hands a letter to the committing task.
+    pub(super) async fn commit(self: &Arc<Self>, pending: Pending) -> Fate {
+        let inbound: Option<Arc<Session>> = pending.letter.session().cloned();
+        let bytes = pending.bytes;
+        if let Some(session) = &inbound {
+            session.inbound.begin(bytes);
+        }
+        if let Err(mpsc::error::SendError(pending)) = self.commits.send(pending).await {
+            // The server stops: not saved, hence not acknowledged either.
+            self.conclude(&pending.letter, Verdict::Refuse(wait()));
+            if let Some(session) = inbound {
+                session.inbound.finish(bytes);
+            }
+        }
+        Fate::Pending
+    }
+
+    async fn commit_batch(self: &Arc<Self>, batch: &mut Vec<Pending>) {
+        let drafts: Vec<Draft> = batch.iter().filter_map(Pending::draft).collect();
+        let saved = match drafts.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.store.save(drafts).await,
+        };
+        if let Err(error) = &saved {
+            tracing::warn!(%error, messages = batch.len(), "messages were not saved; their senders are told to wait");
+        }
+        let mut ids = saved.as_ref().map(|ids| ids.iter().copied()).ok();
+        for Pending { letter, to, bytes } in batch.drain(..) {
+            let session = letter.session().cloned();
+            match (letter.owners.is_empty(), &mut ids) {
+                (true, _) => self.deliver_passed(letter, &to),
+                (false, Some(ids)) => self.deliver_saved(letter, &to, ids.next()),
+                (false, None) => drop(self.conclude(&letter, Verdict::Refuse(wait()))),
+            }
+            if let Some(session) = session {
+                session.inbound.finish(bytes);
+            }
+        }
+    }
+
+    fn deliver_saved(self: &Arc<Self>, letter: Letter, to: &Jid, id: Option<MessageId>) {
+        debug_assert!(id.is_some(), "a store gives an id for each draft");
+        self.deliver(&letter, to, id);
+    }
+
+    /// What needed no save, in its turn.
+    fn deliver_passed(self: &Arc<Self>, letter: Letter, to: &Jid) {
+        if !self.deliver(&letter, to, None) {
+            self.untaken(&letter);
+        }
+    }
+}
+
+/// The committing task. Ends when the router is gone.
+pub(super) async fn run(router: Weak<Router>, mut pending: mpsc::Receiver<Pending>) {
+    let mut batch = Vec::new();
+    while pending.recv_many(&mut batch, BATCH).await > 0 {
+        let Some(router) = router.upgrade() else { return };
+        router.commit_batch(&mut batch).await;
+    }
+}

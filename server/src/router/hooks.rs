@@ -1,0 +1,207 @@
+//! The places where a module takes part in a stanza's way: six traits, and what their answers mean.
+//!
+//! The order in which modules are called is the order of lines in `modules/mod.rs`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use xmpp_core::{BareJid, Element, Jid, Stanza, StanzaError};
+
+use crate::accounts::AccountInfo;
+use crate::router::Router;
+use crate::session::Session;
+use crate::storage::{Fut, Millis, Owner};
+
+/// A hook's answer: mostly at once, and only where a store must be asked, later.
+pub enum Answer<'a, T> {
+    Now(T),
+    Later(Fut<'a, T>),
+}
+
+impl<'a, T> Answer<'a, T> {
+    pub fn later(future: impl Future<Output = T> + Send + 'a) -> Answer<'a, T> {
+        Answer::Later(Box::pin(future))
+    }
+
+    pub async fn get(self) -> T {
+        match self {
+            Answer::Now(value) => value,
+            Answer::Later(future) => future.await,
+        }
+    }
+}
+
+/// What a guard, a stamp or a record says of a stanza.
+#[derive(Debug)]
+pub enum Verdict {
+    Pass,
+    /// The module has done all that is to be done with it; it goes no further.
+    Done,
+    /// It ends here in silence.
+    Drop,
+    /// It ends here, and its sender is told (never for an error, RFC 6120 section 8.3.1).
+    Refuse(StanzaError),
+}
+
+/// Who brought a stanza to the router.
+#[derive(Clone)]
+pub enum Sender {
+    /// A client's session on this node.
+    Session(Arc<Session>),
+    /// The server itself, or the operator through it, in the name of `stanza.from`.
+    Server,
+}
+
+/// A stanza on its way through SENT and ARRIVED.
+pub struct Letter {
+    pub stanza: Stanza,
+    pub sender: Sender,
+    /// The sender's account where it is one of ours.
+    pub sender_account: Option<Arc<AccountInfo>>,
+    /// The recipient's account, from ARRIVED on, where it is one of ours.
+    pub recipient: Option<Arc<AccountInfo>>,
+    /// Who will own it once it is saved; nobody: it is not saved.
+    pub owners: SmallVec<[Owner; 2]>,
+    /// When it came.
+    pub time: Millis,
+}
+
+impl Letter {
+    pub fn session(&self) -> Option<&Arc<Session>> {
+        match &self.sender {
+            Sender::Session(session) => Some(session),
+            Sender::Server => None,
+        }
+    }
+}
+
+/// Called once per stanza of a local sender, where it entered.
+pub trait OnSent: Send + Sync {
+    fn on_sent<'a>(&'a self, letter: &'a mut Letter, router: &'a Arc<Router>) -> Answer<'a, Verdict>;
+}
+
+/// Called once per stanza to a served domain, where it entered, behind SENT.
+pub trait OnArrived: Send + Sync {
+    fn on_arrived<'a>(&'a self, letter: &'a mut Letter, router: &'a Arc<Router>) -> Answer<'a, Verdict>;
+}
+
+/// A message that was given to the sessions of this node.
+pub struct Delivered<'a> {
+    /// As its recipients got it, the recipient's stanza-id included.
+    pub stanza: &'a Stanza,
+    /// As it was sent.
+    pub sent: &'a Stanza,
+    pub saved: Option<crate::storage::MessageId>,
+    pub time: Millis,
+    /// The local account it was addressed to, if it was one of ours.
+    pub recipient: Option<&'a BareJid>,
+    /// The session that sent it, if it came from one.
+    pub sender: Option<&'a Arc<Session>>,
+    /// Those that were given the original.
+    pub given: &'a [Arc<Session>],
+}
+
+/// Called once per message that was delivered (or that nobody took), before the next is delivered.
+/// Synchronous: it never touches a store.
+pub trait OnDelivered: Send + Sync {
+    fn on_delivered(&self, delivered: &Delivered<'_>, router: &Arc<Router>);
+}
+
+/// Called for a message that no session took, behind its save.
+pub trait OnAbsent: Send + Sync {
+    fn on_absent(&self, stanza: &Stanza, router: &Arc<Router>);
+}
+
+/// A session's life.
+pub trait OnSession: Send + Sync {
+    /// Bound, before the client is told.
+    fn on_bound<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
+        Answer::Now(())
+    }
+    /// It has become available: its first presence, or the first one behind an unavailable one, has been
+    /// shown to those who see it.
+    fn on_available<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
+        Answer::Now(())
+    }
+    /// It is gone for good, and out of the session table; its queues are not yet disposed of.
+    fn on_ended<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
+        Answer::Now(())
+    }
+}
+
+/// An IQ get or set for the server or for an account of ours.
+pub struct Iq<'a> {
+    pub stanza: &'a Stanza,
+    /// The asker's full address (or another server's entity).
+    pub from: &'a Jid,
+    pub target: Target,
+    /// `set` or `get`.
+    pub is_set: bool,
+    /// The one child, parsed.
+    pub query: Element,
+    /// The asker's session, if it is one of this node.
+    pub session: Option<&'a Arc<Session>>,
+    /// See [`Iq::then`].
+    pub behind: Mutex<Option<Fut<'static, ()>>>,
+}
+
+/// For whom an IQ is.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A served domain.
+    Server(String),
+    /// An account of the asker's own: `to` is none or the own bare address.
+    Own(Arc<AccountInfo>),
+    /// Another's account, which exists.
+    Other { account: Arc<AccountInfo>, subscribed: bool },
+    /// An address of a served domain that no account has. Answer as for an account that does not
+    /// want to be seen (behaviour 136: `service-unavailable`, `disco#items` empty).
+    Nobody(BareJid),
+}
+
+impl Iq<'_> {
+    /// For what can only be asked and not be set.
+    pub fn is_get(&self) -> Result<(), StanzaError> {
+        if self.is_set { Err(StanzaError::not_allowed()) } else { Ok(()) }
+    }
+
+    /// The asker's own account, for what nobody else may see or change: `error` for all others, so
+    /// that it does not show whose account exists.
+    pub fn own(&self, error: StanzaError) -> Result<&Arc<AccountInfo>, StanzaError> {
+        match &self.target {
+            Target::Own(account) => Ok(account),
+            _ => Err(error),
+        }
+    }
+
+    /// To be done once the answer is in the asker's mailbox, and before its next stanza is read.
+    pub fn then(&self, what: impl Future<Output = ()> + Send + 'static) {
+        *self.behind.lock() = Some(Box::pin(what));
+    }
+}
+
+pub type IqResult = Result<Option<Element>, StanzaError>;
+
+/// Answers the IQs of a namespace. The engine makes the reply of what is returned, so that none goes
+/// unanswered.
+pub trait AnswerIq: Send + Sync {
+    fn answer<'a>(&'a self, iq: &'a Iq<'a>, router: &'a Arc<Router>) -> Answer<'a, IqResult>;
+}
+
+/// A client that has not authenticated and wants an account.
+pub struct Registrant<'a> {
+    /// The domain of the stream.
+    pub domain: &'a str,
+    pub address: IpAddr,
+    /// `set` or `get`.
+    pub is_set: bool,
+    /// The `<query/>` of `jabber:iq:register`.
+    pub query: Element,
+}
+
+/// Makes accounts for clients that have none (XEP-0077 section 3.1.1).
+pub trait RegisterAccount: Send + Sync {
+    fn register<'a>(&'a self, registrant: &'a Registrant<'a>, router: &'a Arc<Router>) -> Fut<'a, IqResult>;
+}

@@ -1,0 +1,97 @@
+//! IQs behind ARRIVED: answered for the server or an account, or passed to a session (RFC 6120
+//! section 8.2.3, RFC 6121 section 8.5).
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use xmpp_core::{Condition, Jid, Payload, Stanza, StanzaError, Type};
+
+use super::hooks::{Iq, IqResult, Letter, Target, Verdict};
+use super::message::unavailable;
+use super::{Fate, Router};
+use crate::session::{Delivery, Put};
+use crate::storage::Fut;
+
+impl Router {
+    pub(super) async fn iq(self: &Arc<Self>, letter: Letter, to: Jid) -> Fate {
+        let is_request = matches!(letter.stanza.type_, Type::Get | Type::Set);
+        if to.is_full() && to.local().is_some() {
+            return self.iq_to_session(letter, &to, is_request);
+        }
+        if !is_request {
+            // Section 8.2.3: a result or an error is never answered.
+            self.requests.answer(&letter.stanza);
+            return Fate::Decided;
+        }
+        let (result, behind) = self.answer(&letter, &to).await;
+        match result {
+            Ok(element) => {
+                let payload = element.map_or_else(Payload::empty, |element| Payload::from_element(&element));
+                let reply = Stanza { payload, ..letter.stanza.result() };
+                // What a session asked for may wait for room in its own mailbox; nobody else waits with it.
+                if let Some(session) = letter.session() {
+                    session.put_waiting(Arc::new(Delivery::new(reply, self.now()))).await;
+                }
+            }
+            Err(error) => {
+                self.conclude(&letter, Verdict::Refuse(error));
+            }
+        }
+        if let Some(behind) = behind {
+            behind.await;
+        }
+        Fate::Decided
+    }
+
+    fn iq_to_session(self: &Arc<Self>, letter: Letter, to: &Jid, is_request: bool) -> Fate {
+        if is_request && !self.may_ask(&letter, to) {
+            return self.conclude(&letter, Verdict::Refuse(unavailable()));
+        }
+        let delivery = Arc::new(Delivery::new(letter.stanza.clone(), letter.time));
+        let put = self.session_at(to).map(|session| session.put(delivery));
+        match put {
+            Some(Put::Put) => Fate::Decided,
+            _ if is_request => self.conclude(&letter, Verdict::Refuse(unavailable())),
+            _ => Fate::Decided,
+        }
+    }
+
+    /// Under the strict switch only those who see the account's presence may ask its sessions
+    /// (RFC 6121 section 8.5.3.1).
+    fn may_ask(&self, letter: &Letter, to: &Jid) -> bool {
+        let domains = self.domains.load();
+        let strict = domains.by_name.get(to.domain()).is_some_and(|d| d.strict_iq);
+        if !strict {
+            return true;
+        }
+        let (Some(from), Some(recipient)) = (&letter.stanza.from, &letter.recipient) else { return false };
+        recipient.shows_presence_to(&from.bare())
+            || self.session_at(to).is_some_and(|session| session.has_directed(from))
+    }
+
+    /// The answer, and what its module wants to do behind it.
+    async fn answer(self: &Arc<Self>, letter: &Letter, to: &Jid) -> (IqResult, Option<Fut<'static, ()>>) {
+        let stanza = &letter.stanza;
+        let (Some(from), Some(child)) = (&stanza.from, stanza.payload.first()) else {
+            return (Err(StanzaError::new(Condition::BadRequest)), None);
+        };
+        let target = match (to.local(), &letter.recipient) {
+            (None, _) => Target::Server(to.domain().to_owned()),
+            (Some(_), Some(account)) if account.jid == from.bare() => Target::Own(account.clone()),
+            (Some(_), Some(account)) => Target::Other {
+                account: account.clone(),
+                subscribed: account.shows_presence_to(&from.bare()),
+            },
+            (Some(_), None) => Target::Nobody(to.bare()),
+        };
+        let host = self.host();
+        let answers = if matches!(target, Target::Server(_)) { &host.server_iq } else { &host.account_iq };
+        // Behaviour 41: never silence.
+        let Some((_, hook)) = answers.get(child.ns) else { return (Err(unavailable()), None) };
+        let is_set = stanza.type_ == Type::Set;
+        let (query, session, behind) = (child.element(), letter.session(), Mutex::default());
+        let iq = Iq { stanza, from, target, is_set, query, session, behind };
+        let result = hook.answer(&iq, self).get().await;
+        (result, iq.behind.into_inner())
+    }
+}

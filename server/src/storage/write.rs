@@ -1,0 +1,121 @@
+//! The writes that a store applies, and what each of them gives back.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use xmpp_core::sasl::ScramSecret;
+use xmpp_core::{BareJid, Jid};
+
+use super::subscription::{Effect, Verb};
+use super::{AccountNumber, Millis, RosterItem, RosterVersion};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Write {
+    /// `Conflict` when the account exists. `roster_epoch` is random: a roster version of an earlier
+    /// account of this name means nothing to this one.
+    CreateAccount {
+        jid: BareJid,
+        secrets: Vec<ScramSecret>,
+        time: Millis,
+        roster_epoch: u64,
+    },
+    /// `Conflict` when the account does not exist.
+    SetSecrets {
+        jid: BareJid,
+        secrets: Vec<ScramSecret>,
+    },
+    /// Bans with a reason, or lifts the ban. `Conflict` when the account does not exist.
+    SetBan {
+        jid: BareJid,
+        reason: Option<String>,
+    },
+    /// Removes the account and everything it owns, its entries on local contacts' rosters too
+    /// (as `unsubscribe` and `unsubscribed` would). `Written::Effects` says who is to learn of it.
+    RemoveAccount {
+        jid: BareJid,
+    },
+    SetLastLogout {
+        owner: AccountNumber,
+        time: Millis,
+        status: String,
+    },
+
+    /// A client's roster set: name and groups (RFC 6121 section 2.3). `Full` above `limit` items.
+    SetRosterItem {
+        owner: AccountNumber,
+        contact: BareJid,
+        name: String,
+        groups: Vec<String>,
+        limit: u32,
+    },
+    /// A client's removal (section 2.5), with what it does to a local contact's side in the same
+    /// transaction. `Conflict` when there is no such item.
+    RemoveRosterItem {
+        owner: BareJid,
+        contact: BareJid,
+        contact_is_local: bool,
+    },
+    /// Presence of a subscription type, applied to the sides that are local, by the tables of
+    /// RFC 6121 appendix A, in one transaction. `stanza` is kept while a request waits.
+    /// An account that does not exist on a local side is passed over in silence.
+    Subscribe {
+        from: BareJid,
+        to: BareJid,
+        verb: Verb,
+        from_is_local: bool,
+        to_is_local: bool,
+        stanza: Bytes,
+        /// Roster items an account may have, and requests beside them that wait for its answer: `Full`
+        /// where `from` would need one more, silence and no change where `to` would.
+        limit: u32,
+    },
+    /// The operator's hand: sets name, groups and subscription of one side as given.
+    PutRosterItem {
+        owner: AccountNumber,
+        item: RosterItem,
+        limit: u32,
+    },
+
+    /// Adds to the block list; `Full` above `limit` entries, and none is added. `Written::Jids` says
+    /// which are new.
+    Block {
+        owner: AccountNumber,
+        jids: Vec<Jid>,
+        limit: u32,
+    },
+    /// Removes from it; all entries when `jids` is empty. `Written::Jids` says which were there.
+    Unblock {
+        owner: AccountNumber,
+        jids: Vec<Jid>,
+    },
+
+    /// `Full` when the collection would have more than `limit_bytes` in all, keys and values.
+    SetItem {
+        owner: AccountNumber,
+        collection: String,
+        key: String,
+        value: Bytes,
+        limit_bytes: u64,
+    },
+    RemoveItem {
+        owner: AccountNumber,
+        collection: String,
+        key: String,
+    },
+    /// Keeps at most `limit` of the collection, the oldest go.
+    SetSharedItem {
+        collection: String,
+        key: String,
+        value: Bytes,
+        limit: u32,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Written {
+    Done,
+    Account(AccountNumber),
+    /// The item as it stands now, and the version that this change made.
+    Item(RosterItem, RosterVersion),
+    Effects(Vec<Effect>),
+    Jids(Vec<Jid>),
+}

@@ -1,0 +1,93 @@
+//! Every bound that can bite, by the name of its configuration key.
+
+use super::labels::label;
+use crate::config::words::words;
+
+words! {
+    /// A bound. The name is the last part of its configuration key.
+    pub enum Bound {
+        // limits
+        Connections = "connections",
+        ConnectionsPerAddress = "connections_per_address",
+        UnauthenticatedSeconds = "unauthenticated_seconds",
+        UnauthenticatedBytes = "unauthenticated_bytes",
+        StanzaBytes = "stanza_bytes",
+        StanzaElements = "stanza_elements",
+        StanzaDepth = "stanza_depth",
+        StanzaAttributes = "stanza_attributes",
+        /// Refuses nothing: the session is read more slowly.
+        BytesPerSecond = "bytes_per_second",
+        SessionsPerAccount = "sessions_per_account",
+        MailboxStanzas = "mailbox_stanzas",
+        MailboxBytes = "mailbox_bytes",
+        UnacknowledgedStanzas = "unacknowledged_stanzas",
+        UnacknowledgedBytes = "unacknowledged_bytes",
+        /// Refuses nothing: the session is read no further until a commit.
+        PendingCommitStanzas = "pending_commit_stanzas",
+        PendingCommitBytes = "pending_commit_bytes",
+        DirectedPresences = "directed_presences",
+        RosterItems = "roster_items",
+        RosterItemGroups = "roster_item_groups",
+        RosterNameBytes = "roster_name_bytes",
+        SubscriptionRequests = "subscription_requests",
+        BlockListItems = "block_list_items",
+        OfflineMessages = "offline_messages",
+        VcardBytes = "vcard_bytes",
+        PrivateBytes = "private_bytes",
+        PrivateElements = "private_elements",
+        // listen.c2s
+        MaxConnections = "max_connections",
+        // auth
+        AttemptsPerStream = "attempts_per_stream",
+        FailedLoginsPerAddress = "failed_logins_per_address",
+        FailedLoginsPerAccount = "failed_logins_per_account",
+        HashingQueue = "hashing_queue",
+        // c2s
+        WriteTimeoutSeconds = "write_timeout_seconds",
+        PingTimeoutSeconds = "ping_timeout_seconds",
+        // storage
+        WaitingWrites = "waiting_writes",
+        WaitingBytes = "waiting_bytes",
+        // modules
+        RegistrationsPerAddress = "registrations_per_address",
+        PendingQueries = "pending_queries",
+    }
+}
+
+label!(Bound, "bound", Bound::ALL, Bound::as_str);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::reference_toml;
+
+    fn keys(section: &str) -> Vec<String> {
+        let reference = reference_toml();
+        let lines = reference.lines().skip_while(|line| *line != format!("[{section}]")).skip(1);
+        let lines = lines.take_while(|line| !line.starts_with('['));
+        lines
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split_once(" = "))
+            .map(|pair| pair.0.to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn every_limit_of_the_configuration_has_a_bound() {
+        let limits = keys("limits");
+        assert!(limits.len() > 20);
+        for key in limits {
+            // The burst belongs to the rate.
+            assert!(key == "burst_bytes" || key.parse::<Bound>().is_ok(), "no bound is named {key}");
+        }
+    }
+
+    #[test]
+    fn every_bound_is_a_key_of_the_configuration() {
+        let reference = reference_toml();
+        for bound in Bound::ALL {
+            let is_key = |line: &str| line.split(" = ").next() == Some(bound.as_str());
+            assert!(reference.lines().any(is_key), "no key is named {bound}");
+        }
+    }
+}
