@@ -184,7 +184,9 @@ impl Node {
         let changes = config::diff(&old, &new);
         let new = Arc::new(config::reloaded(&old, &new));
         self.router.domains.store(Arc::new(domains(&new)));
-        self.tls.reload(&new.tls, &new.general.hosts);
+        // It reads files; what it refuses it logs.
+        let (tls, config) = (self.tls.clone(), new.clone());
+        tokio::task::spawn_blocking(move || tls.reload(&config.tls, &config.general.hosts));
         // Before the streams ask the modules for their features.
         self.config.store(new.clone());
         self.c2s.reload(new);
@@ -212,7 +214,7 @@ impl Node {
         let drain = Duration::from_secs(self.config.load().general.drain_seconds.into());
         let sessions = self.router.sessions.all();
         tracing::info!(sessions = sessions.len(), "the server stops");
-        sessions.iter().for_each(|session| drop(session.end(End::Shutdown)));
+        sessions.iter().for_each(|session| _ = session.end(End::Shutdown));
         let ended = async {
             for session in &sessions {
                 session.link.until_finished().await;
