@@ -97,5 +97,7 @@ pub fn asks_for_acknowledgement(heard: &Heard) -> bool {
 
 /// Is it presence of somebody who comes or goes? Requests and answers to them are more than that.
 pub fn is_presence(node: &Node) -> bool {
-    node.is_stanza() && node.name == "presence" && matches!(node.attribute("type"), None | Some("unavailable"))
+    node.is_stanza()
+        && node.name == "presence"
+        && matches!(node.attribute("type"), None | Some("unavailable"))
 }

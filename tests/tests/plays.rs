@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use meerkat_tests::play::perform_file;
+use meerkat_tests::play::{notice_panics, perform_file};
 
 struct Case {
     /// `routing/headline_to_the_bare_address`.
@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     log_if_wanted();
+    notice_panics();
     println!("\nrunning {} tests", cases.len());
     let began = Instant::now();
     let failures = run(&cases, arguments.threads);

@@ -38,6 +38,18 @@ impl Performance {
         }
     }
 
+    /// As if it had not been heard.
+    fn put_back(&mut self, name: &str, heard: Heard) -> Done {
+        self.transcript.pop();
+        if let (Heard::Element(node), Some(managed)) = (&heard, &mut self.role(name)?.managed)
+            && node.is_stanza()
+        {
+            managed.received -= 1;
+        }
+        self.connection(name)?.put_back(heard);
+        Ok(())
+    }
+
     /// As `next`, without what a server with stream management may ask at any time.
     async fn next_but_requests(&mut self, name: &str) -> Result<Option<Heard>, String> {
         loop {
@@ -73,6 +85,7 @@ impl Performance {
                 }
                 Ok(())
             }
+            Mode::MayBe => self.pass_over(name, patterns).await,
             Mode::InAnyOrder => self.receive_in_any_order(name, patterns).await,
             Mode::OneOf => {
                 let heard = self.hear_element(name, patterns).await?;
@@ -82,6 +95,19 @@ impl Performance {
                 if found { Ok(()) } else { Err(differs(patterns, &heard, "it is none of them")) }
             }
         }
+    }
+
+    /// Takes what matches any of the patterns, up to the first that does not.
+    async fn pass_over(&mut self, name: &str, patterns: &[Node]) -> Done {
+        while let Some(heard) = self.next_but_requests(name).await? {
+            let known = self.known.clone();
+            let is_one =
+                |node: &Node| patterns.iter().any(|p| matches(p, node, false, &mut known.clone()).is_ok());
+            if !matches!(&heard, Heard::Element(node) if is_one(node)) {
+                return self.put_back(name, heard);
+            }
+        }
+        Ok(())
     }
 
     async fn receive_one(&mut self, name: &str, pattern: &Node, exact: bool) -> Done {

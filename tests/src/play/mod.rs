@@ -1,9 +1,11 @@
 //! Plays: behaviours of the server, written in a small language that anybody can read who knows what
 //! a stanza looks like. `tests/plays/README.md` describes it.
 //!
-//! `parse.rs` makes a [`Play`] of a file, `step.rs` a [`Step`] of a line; `perform.rs` performs it,
-//! `expect.rs` the parts of it that can fail, with `pattern.rs` for what a stanza has to look like.
+//! `parse.rs` makes a [`Play`] of a file, `step.rs` a [`Step`] of a line; `perform.rs` performs it:
+//! `enter.rs` who comes and goes, `expect.rs` what is heard, by `pattern.rs`, which says what a stanza
+//! has to look like.
 
+mod enter;
 mod expect;
 mod parse;
 mod pattern;
@@ -11,6 +13,7 @@ mod perform;
 mod step;
 mod words;
 
+use std::cell::RefCell;
 use std::path::Path;
 
 pub use parse::parse;
@@ -45,7 +48,7 @@ pub struct Line {
 }
 
 /// Why a play failed, or cannot be read.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Failure {
     pub file: String,
     pub line: usize,
@@ -60,18 +63,40 @@ pub struct Failure {
 pub fn perform_file(path: &Path, name: &str) -> Result<(), Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure {
         file: name.to_owned(),
-        line: 0,
-        text: String::new(),
         reason: error.to_string(),
-        transcript: Vec::new(),
+        ..Failure::default()
     })?;
     perform_text(&text, name)
 }
 
 pub fn perform_text(text: &str, name: &str) -> Result<(), Failure> {
     let play = parse(text, name)?;
+    PANICS.with_borrow_mut(Vec::clear);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    runtime.expect("a runtime").block_on(Box::pin(perform::perform(&play)))
+    let performed = runtime.expect("a runtime").block_on(Box::pin(perform::perform(&play)));
+    // A task that panics takes no other with it: without this nobody would notice.
+    let panics = PANICS.with_borrow_mut(std::mem::take);
+    match (performed, panics.is_empty()) {
+        (Ok(()), true) => Ok(()),
+        (Ok(()), false) => {
+            Err(Failure { file: name.to_owned(), reason: panics.join("\n"), ..Failure::default() })
+        }
+        (Err(failure), _) => {
+            Err(Failure { reason: [vec![failure.reason], panics].concat().join("\n"), ..failure })
+        }
+    }
+}
+
+thread_local! {
+    /// What has panicked on this thread, where the server of the play runs too.
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// From now on a panic of the server's tasks is a failure of the play that they belong to.
+pub fn notice_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        PANICS.with_borrow_mut(|panics| panics.push(format!("the server panicked: {panic}")));
+    }));
 }
 
 impl std::fmt::Display for Failure {

@@ -23,7 +23,7 @@ pub fn parse(text: &str, file: &str) -> Result<Play, Failure> {
         line,
         text: text.to_owned(),
         reason,
-        transcript: Vec::new(),
+        ..Failure::default()
     };
     let mut play =
         Play { file: file.to_owned(), cast: Vec::new(), config: (0, String::new()), lines: Vec::new() };
@@ -184,7 +184,10 @@ mod tests {
 
     #[test]
     fn errors_say_where_and_what() {
-        assert_eq!(error("tybalt connects\nromeo receives nothing\n"), (3, "`tybalt` is not in the cast".into()));
+        assert_eq!(
+            error("tybalt connects\nromeo receives nothing\n"),
+            (3, "`tybalt` is not in the cast".into())
+        );
         assert_eq!(error("romeo sends\n"), (3, "indented text must follow".into()));
         assert_eq!(error("romeo dances\n").1.split(':').next(), Some("nobody knows how to `dances`"));
         assert_eq!(error("romeo connects\n    <x/>\n").1, "nothing is done with the indented text of line 4");

@@ -1,8 +1,8 @@
 //! What a stanza has to look like.
 //!
 //! Attributes and children that a pattern lists must be there; what it does not list may be there,
-//! unless the match is exact. `<not>..</not>` holds children that must not be there, `<only/>` makes
-//! the match exact for one element's attributes, children and text.
+//! unless the match is exact. `<not>..</not>` holds children that must not be there; with `<only/>` an
+//! element has no children and no text but those that are listed.
 
 use super::words::{Known, Wanted, wanted};
 use crate::xml::Node;
@@ -14,7 +14,7 @@ pub fn matches(pattern: &Node, got: &Node, exact: bool, known: &mut Known) -> Re
     }
     let mut learned = known.clone();
     let only = exact || pattern.elements().any(|child| child.name == "only");
-    attributes(pattern, got, only, &mut learned)?;
+    attributes(pattern, got, exact, &mut learned)?;
     text(pattern, got, only, &mut learned)?;
     children(pattern, got, exact, only, &mut learned)?;
     *known = learned;
@@ -25,14 +25,14 @@ fn opening(node: &Node) -> String {
     format!("<{} xmlns='{}'/>", node.name, node.ns)
 }
 
-fn attributes(pattern: &Node, got: &Node, only: bool, known: &mut Known) -> Result<(), String> {
+fn attributes(pattern: &Node, got: &Node, exact: bool, known: &mut Known) -> Result<(), String> {
     for attribute in &pattern.attributes {
         let found = got.attributes.iter().find(|a| (&a.ns, &a.name) == (&attribute.ns, &attribute.name));
         let what = format!("the attribute {} of <{}/>", attribute.name, got.name);
         value(&attribute.value, found.map(|a| a.value.as_str()), &what, known)?;
     }
     let listed = |name: &str, ns: &str| pattern.attributes.iter().any(|a| a.name == name && a.ns == ns);
-    let more = got.attributes.iter().find(|a| only && !listed(&a.name, &a.ns));
+    let more = got.attributes.iter().find(|a| exact && !listed(&a.name, &a.ns));
     match more {
         Some(more) => Err(format!("<{}/> has {}='{}' too", got.name, more.name, more.value)),
         None => Ok(()),
@@ -163,7 +163,10 @@ mod tests {
             check("<message id='m2'/>", GOT).unwrap_err(),
             "the attribute id of <message/> is 'm1', not 'm2'"
         );
-        assert_eq!(check("<message to='x'/>", GOT).unwrap_err(), "the attribute to of <message/> is not there");
+        assert_eq!(
+            check("<message to='x'/>", GOT).unwrap_err(),
+            "the attribute to of <message/> is not there"
+        );
         assert_eq!(
             check("<message><body>Lo</body></message>", GOT).unwrap_err(),
             "the text of <body/> is 'Hark', not 'Lo'"

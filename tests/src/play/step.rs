@@ -17,9 +17,16 @@ pub struct Block {
 
 #[derive(Debug)]
 pub enum Step {
-    Act { who: Vec<String>, act: Act },
+    Act {
+        who: Vec<String>,
+        act: Act,
+    },
     /// Rosters that are there before anybody looks: `owner` has `contact` with this subscription.
-    Know { owner: String, contact: String, subscription: Subscription },
+    Know {
+        owner: String,
+        contact: String,
+        subscription: Subscription,
+    },
     Friends(Vec<String>),
     Time(Duration),
     Store(OnStore),
@@ -28,25 +35,45 @@ pub enum Step {
 
 #[derive(Debug)]
 pub enum Act {
-    OpenConnection { port: TlsMode, from: Option<IpAddr> },
-    OpenStream { to: Option<String> },
+    OpenConnection {
+        port: TlsMode,
+        from: Option<IpAddr>,
+    },
+    OpenStream {
+        to: Option<String>,
+    },
     /// A header of his own words, on the connection that he has; nothing is received.
-    RestartStream { block: Block, how: How },
+    RestartStream {
+        block: Block,
+        how: How,
+    },
     /// A stream, PLAIN, and the stream behind it with its features.
     Authenticate,
     /// That, and a resource; no presence.
     Connect,
     /// That, and presence; what it brought of others' presence is passed over.
-    BeOnline { priority: Option<i8> },
-    EnableManagement { resume: bool },
+    BeOnline {
+        priority: Option<i8>,
+    },
+    EnableManagement {
+        resume: bool,
+    },
     EnableCarbons,
     FetchRoster,
     FetchBlockList,
-    Send { block: Block, how: How },
-    Receive { patterns: Vec<Node>, mode: Mode },
+    Send {
+        block: Block,
+        how: How,
+    },
+    Receive {
+        patterns: Vec<Node>,
+        mode: Mode,
+    },
     ReceiveNothing,
     /// The header of the server's stream, as an element.
-    ReceiveHeader { pattern: Node },
+    ReceiveHeader {
+        pattern: Node,
+    },
     /// Everything that comes is passed over.
     Disregard,
     /// From now on presence is passed over.
@@ -55,9 +82,15 @@ pub enum Act {
     CloseStream,
     /// Closes the stream and waits for the end, whatever comes until then.
     LogOut,
-    Resume { h: Option<u32> },
-    Acknowledge { h: Option<u32> },
-    StreamEnds { with: Option<String> },
+    Resume {
+        h: Option<u32>,
+    },
+    Acknowledge {
+        h: Option<u32>,
+    },
+    StreamEnds {
+        with: Option<String>,
+    },
     ConnectionEnds,
     /// The same, whatever comes before it.
     BeDisconnected,
@@ -81,6 +114,8 @@ pub enum Mode {
     InAnyOrder,
     /// One stanza that matches any of the patterns.
     OneOf,
+    /// As many as come of those that match any of them, none too.
+    MayBe,
     /// Again and again, `{n}` counting from 1.
     Times(u32),
 }
@@ -183,6 +218,7 @@ fn act(phrase: &str, block: &mut Option<Block>) -> Result<Act, String> {
         ("fetches", "the block list") => Ok(Act::FetchBlockList),
         ("sends", how) => Ok(Act::Send { how: send_how(how)?, block: taken(block)? }),
         ("receives", how) => receive(how, block),
+        ("may", "receive") => receive("maybe", block),
         ("disregards", "the rest") => Ok(Act::Disregard),
         ("ignores", "presence") => Ok(Act::IgnorePresence),
         ("cuts", "the connection") => Ok(Act::Cut),
@@ -257,13 +293,13 @@ fn receive(how: &str, block: &mut Option<Block>) -> Result<Act, String> {
         "exactly" => Mode::Exactly,
         "in any order" => Mode::InAnyOrder,
         "one of" => Mode::OneOf,
-        _ => times(how).map(Mode::Times).ok_or(
-            "write `receives [nothing | a header | exactly | in any order | one of | N times]`",
-        )?,
+        "maybe" => Mode::MayBe,
+        _ => times(how)
+            .map(Mode::Times)
+            .ok_or("write `receives [nothing | a header | exactly | in any order | one of | N times]`")?,
     };
     let block = taken(block)?;
-    let mut patterns =
-        xml::elements(&block.text).map_err(|error| format!("line {}: {error}", block.line))?;
+    let mut patterns = xml::elements(&block.text).map_err(|error| format!("line {}: {error}", block.line))?;
     if patterns.is_empty() {
         return Err("the indented text has no element".into());
     }
