@@ -11,7 +11,6 @@ mod before_login;
 pub mod changes;
 mod commit;
 mod deliver;
-mod effects;
 mod ending;
 mod iq;
 mod message;
