@@ -112,7 +112,7 @@ impl Stage {
     pub async fn put_item(&self, owner: &str, contact: &str, subscription: Subscription) {
         let number = self.account(owner).await;
         let item = RosterItem { subscription, ..RosterItem::new(bare(contact)) };
-        let write = Write::PutRosterItem { owner: number, item, limit: 1000 };
+        let write = Write::PutRosterItem { owner: number, item, limit: 10_000 };
         self.router.change_rosters(&[bare(owner)], write).await.expect("a roster");
     }
 }

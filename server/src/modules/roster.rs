@@ -168,7 +168,8 @@ fn parse(query: &Element, limits: &Limits) -> Result<Change, StanzaError> {
     }
     let longest = groups.iter().map(String::len).chain([name.len()]).max().unwrap_or_default();
     if longest > limits.roster_name_bytes as usize {
-        let text = format!("the name of an item or of a group has at most {} bytes", limits.roster_name_bytes);
+        let text =
+            format!("the name of an item or of a group has at most {} bytes", limits.roster_name_bytes);
         return Err(StanzaError::not_acceptable().with_text(text));
     }
     if groups.len() > limits.roster_item_groups as usize {

@@ -73,7 +73,8 @@ mod tests {
         let mut stanza = Stanza::read(xml.as_bytes()).unwrap();
         remove_forged(&mut stanza, &account);
         let left = stanza.payload.children().filter(|child| child.name != "body");
-        let ids: Vec<String> = left.map(|child| child.element().attribute("id").unwrap().to_owned()).collect();
+        let ids: Vec<String> =
+            left.map(|child| child.element().attribute("id").unwrap().to_owned()).collect();
         assert_eq!(ids, ["2", "3", "4", "5", "6"]);
         assert_eq!(stanza.payload.text_of("body", ns::CLIENT).as_deref(), Some("x"));
     }

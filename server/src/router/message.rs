@@ -107,3 +107,6 @@ fn to_the_server(type_: Type) -> Verdict {
 pub(super) fn unavailable() -> StanzaError {
     StanzaError::new(Condition::ServiceUnavailable)
 }
+
+#[cfg(test)]
+mod tests;

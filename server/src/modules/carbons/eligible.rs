@@ -38,7 +38,9 @@ fn is_invitation(stanza: &Stanza) -> bool {
         return true;
     }
     let room = stanza.payload.get("x", ns::MUC_USER);
-    room.is_some_and(|x| x.elements().any(|e| e.ns() == ns::MUC_USER && matches!(e.name(), "invite" | "decline")))
+    room.is_some_and(|x| {
+        x.elements().any(|e| e.ns() == ns::MUC_USER && matches!(e.name(), "invite" | "decline"))
+    })
 }
 
 #[cfg(test)]

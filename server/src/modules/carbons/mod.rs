@@ -151,7 +151,8 @@ fn give(to: &[Arc<Session>], direction: Direction, stanza: &Stanza, time: u64, s
     }
     let payload = wrapped(direction, stanza);
     for session in to {
-        let copy = Stanza::message(stanza.type_).with_from(session.jid.to_bare()).with_to(session.jid.clone());
+        let copy =
+            Stanza::message(stanza.type_).with_from(session.jid.to_bare()).with_to(session.jid.clone());
         let copy = Stanza { payload: payload.clone(), ..copy };
         session.put(Arc::new(Delivery::copy(copy, time, saved)));
     }

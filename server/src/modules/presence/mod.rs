@@ -182,7 +182,8 @@ async fn withdraw(session: &Session, stanza: &Stanza, router: &Arc<Router>) -> O
         (presence, session.take_directed())
     };
     for to in directed {
-        let sees_anyway = presence.is_some() && info.as_ref().is_some_and(|i| i.shows_presence_to(&to.bare()));
+        let sees_anyway =
+            presence.is_some() && info.as_ref().is_some_and(|i| i.shows_presence_to(&to.bare()));
         let blocked = info.as_ref().is_some_and(|info| info.blocks(&to));
         if !sees_anyway && !blocked {
             Box::pin(router.send(Stanza { to: Some(to), ..stanza.clone() })).await;

@@ -12,7 +12,9 @@ use crate::router::showing::unavailable_from;
 
 /// Whoever may not see anything hears nothing, as if there were no such account.
 pub async fn answer(letter: &Letter, router: &Arc<Router>) -> Verdict {
-    let (Some(from), Some(recipient)) = (&letter.stanza.from, &letter.recipient) else { return Verdict::Done };
+    let (Some(from), Some(recipient)) = (&letter.stanza.from, &letter.recipient) else {
+        return Verdict::Done;
+    };
     // Without `to` it is for the prober's own account.
     let bare = recipient.jid.jid();
     let to = letter.stanza.to.as_ref().unwrap_or(&bare);

@@ -33,7 +33,9 @@ async fn a_change_is_pushed_to_interested_resources_and_to_nobody_else() {
     garden.send(GET).await;
     assert_eq!(
         garden.received().await,
-        ["<iq to='romeo@example.com/garden' id='g' type='result'><query xmlns='jabber:iq:roster' ver='e-0'/></iq>"]
+        [
+            "<iq to='romeo@example.com/garden' id='g' type='result'><query xmlns='jabber:iq:roster' ver='e-0'/></iq>"
+        ]
     );
     let item = "<item jid='nurse@example.com' name='Nurse'><group>Servants</group><group>Kind</group></item>";
     set(&orchard, item).await;
@@ -66,8 +68,10 @@ async fn a_set_replaces_name_and_groups_and_keeps_the_subscription() {
     romeo.send(GET).await;
     assert_eq!(
         romeo.received().await,
-        ["<iq to='romeo@example.com/orchard' id='g' type='result'><query xmlns='jabber:iq:roster' ver='e-3'>\
-          <item jid='nurse@example.com' subscription='to'/></query></iq>"]
+        [
+            "<iq to='romeo@example.com/orchard' id='g' type='result'><query xmlns='jabber:iq:roster' ver='e-3'>\
+          <item jid='nurse@example.com' subscription='to'/></query></iq>"
+        ]
     );
 }
 
@@ -139,12 +143,9 @@ async fn a_removal_ends_the_subscription() {
     assert_eq!(
         romeo.received().await,
         [
-            push(
-                "romeo@example.com/orchard",
-                2,
-                "<item jid='juliet@example.com' subscription='remove'/>"
-            ),
-            "<presence from='juliet@example.com/balcony' to='romeo@example.com' type='unavailable'/>".to_owned(),
+            push("romeo@example.com/orchard", 2, "<item jid='juliet@example.com' subscription='remove'/>"),
+            "<presence from='juliet@example.com/balcony' to='romeo@example.com' type='unavailable'/>"
+                .to_owned(),
             "<iq to='romeo@example.com/orchard' id='s' type='result'/>".to_owned(),
         ]
     );
@@ -160,7 +161,8 @@ async fn a_removal_ends_the_subscription() {
         [
             "<presence from='romeo@example.com' to='juliet@example.com' type='unsubscribe'/>".to_owned(),
             push_to_juliet(2, "to"),
-            "<presence from='romeo@example.com/orchard' to='juliet@example.com' type='unavailable'/>".to_owned(),
+            "<presence from='romeo@example.com/orchard' to='juliet@example.com' type='unavailable'/>"
+                .to_owned(),
             "<presence from='romeo@example.com' to='juliet@example.com' type='unsubscribed'/>".to_owned(),
             push_to_juliet(3, "none"),
         ]
@@ -221,7 +223,9 @@ async fn a_request_is_no_item() {
     romeo.send(GET).await;
     assert_eq!(
         romeo.received().await,
-        ["<iq to='romeo@example.com/orchard' id='g' type='result'><query xmlns='jabber:iq:roster' ver='e-0'/></iq>"]
+        [
+            "<iq to='romeo@example.com/orchard' id='g' type='result'><query xmlns='jabber:iq:roster' ver='e-0'/></iq>"
+        ]
     );
 }
 
