@@ -24,6 +24,8 @@ pub struct Stage {
     pub router: Arc<Router>,
     pub store: Arc<Memory>,
     pub directory: Arc<Directory>,
+    /// The configuration as a reload would replace it.
+    pub live: Arc<ArcSwap<Config>>,
 }
 
 impl Stage {
@@ -32,7 +34,16 @@ impl Stage {
         Stage::with(Config::default(), router::Save::Always).await
     }
 
-    pub async fn with(config: Config, save: router::Save) -> Stage {
+    /// With another configuration than the default one.
+    pub async fn configured(configure: impl FnOnce(&mut Config)) -> Stage {
+        let mut config = Config::default();
+        configure(&mut config);
+        Stage::with(config, router::Save::Always).await
+    }
+
+    pub async fn with(mut config: Config, save: router::Save) -> Stage {
+        // Nobody guesses these passwords, and each round costs time.
+        config.auth.scram_iterations = 1;
         let store = Arc::new(Memory::new());
         let domain = router::Domain { save, strict_iq: false };
         let by_name = ["example.com", "example.net"].map(|name| (name.to_owned(), domain.clone()));
@@ -48,10 +59,10 @@ impl Stage {
         );
         let config = Arc::new(config);
         let live = Arc::new(ArcSwap::new(config.clone()));
-        let directory = Arc::new(Directory::new(&router, Arc::new(Passwords::new(1, 1)), live.clone()));
-        let parts = Parts { config, live, store: store.clone(), directory: directory.clone() };
+        let directory = Arc::new(Directory::new(&router, Arc::new(Passwords::new(1, 64)), live.clone()));
+        let parts = Parts { config, live: live.clone(), store: store.clone(), directory: directory.clone() };
         router.set_host(modules::install(&parts).expect("modules that do not contradict each other"));
-        Stage { router, store, directory }
+        Stage { router, store, directory, live }
     }
 
     /// The account's number; it is made if it is not there.
@@ -144,6 +155,22 @@ impl Client {
     /// The same as text, without the numbers of pushes.
     pub async fn received(&mut self) -> Vec<String> {
         self.stanzas().await.iter().map(text).collect()
+    }
+
+    /// Sends an IQ with this child, and gives what its answer has inside, or type and condition of the
+    /// error. Its envelope is checked.
+    pub async fn ask(&mut self, type_: &str, to: Option<&str>, child: &str) -> String {
+        let to_attribute = to.map(|to| format!(" to='{to}'")).unwrap_or_default();
+        self.send(&format!("<iq id='asked' type='{type_}'{to_attribute}>{child}</iq>")).await;
+        let stanzas = self.stanzas().await;
+        let [answer] = stanzas.as_slice() else { panic!("not one answer to {child}: {stanzas:?}") };
+        assert_eq!(answer.id.as_deref(), Some("asked"));
+        assert_eq!(answer.to.as_ref(), Some(&self.session.jid));
+        assert_eq!(answer.from.as_ref().map(Jid::as_str), to);
+        match answer.error() {
+            Some(error) => format!("{} {}", error.type_.as_str(), error.condition.as_str()),
+            None => String::from_utf8_lossy(answer.payload.bytes()).into_owned(),
+        }
     }
 
     /// Its connection is gone, for good.
