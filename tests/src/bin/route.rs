@@ -20,7 +20,8 @@ async fn main() {
     let romeo = stage.login("romeo", "orchard").await;
     let mut juliet = stage.login("juliet", "balcony").await;
     let body = "x".repeat(300);
-    let message = format!("<message to='juliet@localhost/balcony' type='chat' id='m1'><body>{body}</body></message>");
+    let message =
+        format!("<message to='juliet@localhost/balcony' type='chat' id='m1'><body>{body}</body></message>");
     let batch = message.repeat(WINDOW);
     let mut received: usize = 0;
     while received < count {
