@@ -9,7 +9,7 @@ use xmpp_core::{BareJid, Element, Jid, StanzaError, ns};
 use crate::accounts::AccountInfo;
 use crate::config::{Config, Limits};
 use crate::host::{HostBuilder, Module, Scope};
-use crate::router::changes::{item_element, push_payload, removed_element, roster_element};
+use crate::router::effects::{item_element, push_payload, removed_element, roster_element};
 use crate::router::hooks::{Answer, AnswerIq, Iq, IqResult, Target};
 use crate::router::{Router, stanza_error};
 use crate::session::{Put, Session, Wants};

@@ -8,9 +8,9 @@ pub mod hooks;
 
 pub mod backlog;
 mod before_login;
-pub mod changes;
 mod commit;
 mod deliver;
+pub mod effects;
 mod ending;
 mod iq;
 mod message;
