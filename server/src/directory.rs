@@ -17,7 +17,7 @@ use crate::router::Router;
 use crate::session::End;
 use crate::storage::{Account, Authentication, StoreError, Write, Written};
 
-pub use import::{Imported, Refused};
+pub use import::{Imported, Refused, parts};
 
 pub struct Directory {
     /// Weak, because the router's modules hold the directory.
