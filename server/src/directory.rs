@@ -250,7 +250,7 @@ fn served(router: &Router, domain: &str) -> Done {
 }
 
 fn end_sessions(router: &Router, jid: &BareJid, end: End) {
-    router.sessions_of(jid).iter().for_each(|session| drop(session.end(end)));
+    router.sessions_of(jid).iter().for_each(|session| _ = session.end(end));
 }
 
 impl std::fmt::Display for DirectoryError {

@@ -212,7 +212,7 @@ impl Node {
         let drain = Duration::from_secs(self.config.load().general.drain_seconds.into());
         let sessions = self.router.sessions.all();
         tracing::info!(sessions = sessions.len(), "the server stops");
-        sessions.iter().for_each(|session| drop(session.end(End::Shutdown)));
+        sessions.iter().for_each(|session| _ = session.end(End::Shutdown));
         let ended = async {
             for session in &sessions {
                 session.link.until_finished().await;

@@ -32,11 +32,13 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::config::{C2sListener, Config, TlsMode};
+use crate::config::{Config, TlsMode};
 use crate::passwords::Passwords;
 use crate::router::Router;
+use crate::telemetry::bound::Bound;
 use crate::tls::Tls;
 use admission::Admission;
+use listener::Accepting;
 use negotiation::Negotiator;
 use settings::Settings;
 use socket::Socket;
@@ -73,33 +75,42 @@ impl C2s {
 
     /// For connections and sessions from now on.
     pub fn reload(&self, config: Arc<Config>) {
+        self.admission.reload(&config);
         self.settings.store(Arc::new(Settings::new(config, &self.router, self.fake_key)));
     }
 
     /// Serves an accepted connection until it is bound or gone.
-    pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, listener: &C2sListener) {
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, listener: Arc<Accepting>) {
         let settings = self.settings.load_full();
         let within = Duration::from_secs(settings.config.limits.unauthenticated_seconds.into());
-        let (stream, peer) = match proxy_protocol::receive(stream, peer, &listener.proxy_protocol_from).await
-        {
+        // Counted before the PROXY header is waited for, and by its address once that is known.
+        let place = match self.admission.enter().and_then(|permit| permit.at(&listener.port)) {
+            Ok(place) => place,
+            Err(bound) => return self.refuse(peer, bound),
+        };
+        let proxies = &listener.settings.proxy_protocol_from;
+        let (stream, peer) = match proxy_protocol::receive(stream, peer, proxies).await {
             Ok(received) => received,
             Err(error) => return tracing::debug!(%peer, %error, "no PROXY header where one was due"),
         };
-        let permit = match self.admission.admit(peer.ip()) {
+        let permit = match self.admission.count_address(place, peer.ip()) {
             Ok(permit) => permit,
-            Err(bound) => {
-                self.router.metrics.refused(bound);
-                return tracing::debug!(%peer, ?bound, "a connection was refused");
-            }
+            Err(bound) => return self.refuse(peer, bound),
         };
-        let (socket, tls) = match listener.tls {
+        let mode = listener.settings.tls;
+        let (socket, tls) = match mode {
             TlsMode::Direct => match self.tls.accept(stream, None, true, within).await {
                 Ok(accepted) => (Socket::tls(accepted.socket, accepted.connection), Some(accepted.info)),
                 Err(error) => return tracing::debug!(%peer, %error, "no TLS"),
             },
             TlsMode::Starttls | TlsMode::StarttlsOptional | TlsMode::None => (Socket::Plain(stream), None),
         };
-        Negotiator::new(self, settings, socket, tls, peer, listener.tls, Some(permit)).run(within).await;
+        Negotiator::new(self, settings, socket, tls, peer, mode, Some(permit)).run(within).await;
+    }
+
+    fn refuse(&self, peer: SocketAddr, bound: Bound) {
+        self.router.metrics.refused(bound);
+        tracing::debug!(%peer, ?bound, "a connection was refused");
     }
 
     /// Serves a connection in memory, as a listener without TLS would. For tests in paused time.

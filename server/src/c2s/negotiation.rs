@@ -354,7 +354,7 @@ impl Negotiator {
             generation,
             lang: established.lang.as_deref().map(Arc::from),
             managed,
-            permit: self.permit.take(),
+            _permit: self.permit.take(),
         };
         tokio::spawn(reader.run());
     }

@@ -39,7 +39,7 @@ pub struct Reader {
     /// `<enable/>` was accepted on this session.
     pub managed: bool,
     /// The connection's place among those that are allowed; given back with the reader.
-    pub permit: Option<Permit>,
+    pub _permit: Option<Permit>,
 }
 
 /// Why a reader stops.

@@ -28,6 +28,7 @@ struct Faults {
     writes: Option<StoreError>,
     reads: Option<StoreError>,
     delay: Option<Duration>,
+    closed: bool,
 }
 
 impl Memory {
@@ -50,7 +51,7 @@ impl Memory {
         self.faults.lock().delay = Some(time);
     }
 
-    /// Ends all faults.
+    /// Ends all faults, and opens again what was closed, as a restart would.
     pub fn heal(&self) {
         *self.faults.lock() = Faults::default();
     }
@@ -69,14 +70,16 @@ impl Memory {
             tokio::time::sleep(delay).await;
         }
         match faults.writes {
+            _ if faults.closed => Err(StoreError::closed()),
             Some(error) => Err(error),
             None => change(&mut self.state.lock()),
         }
     }
 
     fn read<'a, T: Send + 'a>(&self, read: impl FnOnce(&State) -> Result<T, StoreError>) -> StoreFut<'a, T> {
-        let failure = self.faults.lock().reads.clone();
-        let answer = match failure {
+        let faults = self.faults.lock().clone();
+        let answer = match faults.reads {
+            _ if faults.closed => Err(StoreError::closed()),
             Some(error) => Err(error),
             None => read(&self.state.lock()),
         };
@@ -212,15 +215,18 @@ impl Store for Memory {
     }
 
     fn save<'a>(&'a self, drafts: Vec<Draft>) -> StoreFut<'a, Vec<MessageId>> {
-        Box::pin(self.change(|state| Ok(drafts.into_iter().map(|draft| state.save(draft)).collect())))
+        Box::pin(self.change(|state| {
+            drafts.iter().try_for_each(Draft::check)?;
+            Ok(drafts.into_iter().map(|draft| state.save(draft)).collect())
+        }))
     }
 
     fn health<'a>(&'a self) -> StoreFut<'a, ()> {
-        let failure = self.faults.lock().writes.clone();
-        Box::pin(std::future::ready(failure.map_or(Ok(()), Err)))
+        Box::pin(self.change(|_| Ok(())))
     }
 
     fn close<'a>(&'a self) -> Fut<'a, ()> {
+        self.faults.lock().closed = true;
         Box::pin(std::future::ready(()))
     }
 }

@@ -86,9 +86,8 @@ impl Sqlite {
         job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let closed = || StoreError::Unavailable("the store is closed".to_owned());
-        self.jobs.send(job(answer)).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())?
+        self.jobs.send(job(answer)).await.map_err(|_| StoreError::closed())?;
+        answered.await.map_err(|_| StoreError::closed())?
     }
 
     async fn change(&self, change: Change) -> Result<Written, StoreError> {
@@ -98,7 +97,7 @@ impl Sqlite {
     async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, StoreError> {
         let permits = u32::try_from(bytes.min(JOB_BYTES)).unwrap_or(u32::MAX);
         let permit = self.room.clone().acquire_many_owned(permits).await;
-        permit.map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))
+        permit.map_err(|_| StoreError::closed())
     }
 }
 
@@ -109,7 +108,7 @@ impl Store for Sqlite {
 
     fn save<'a>(&'a self, drafts: Vec<Draft>) -> StoreFut<'a, Vec<MessageId>> {
         Box::pin(async move {
-            drafts.iter().try_for_each(append::check)?;
+            drafts.iter().try_for_each(Draft::check)?;
             let room = self.room(drafts.iter().map(|draft| draft.stanza.len()).sum()).await?;
             self.ask(|answer| Job::Save(Saving { drafts, answer, room })).await
         })

@@ -10,6 +10,7 @@ pub mod backlog;
 mod before_login;
 mod commit;
 mod deliver;
+mod effects;
 mod ending;
 mod iq;
 mod message;

@@ -2,7 +2,24 @@
 
 use xmpp_core::BareJid;
 
-use super::{AccountNumber, StoreError};
+use super::{AccountNumber, Draft, StoreError};
+
+/// The longest stanza that a message may have, and the most owners.
+pub const MESSAGE_BYTES: usize = (4 << 20) - 1;
+pub const MESSAGE_OWNERS: usize = 100;
+
+impl Draft {
+    /// `Full` for a draft that no store takes.
+    pub fn check(&self) -> Result<(), StoreError> {
+        if self.stanza.len() > MESSAGE_BYTES {
+            return Err(StoreError::Full(format!("a message has at most {MESSAGE_BYTES} bytes")));
+        }
+        if self.owners.len() > MESSAGE_OWNERS {
+            return Err(StoreError::Full(format!("a message has at most {MESSAGE_OWNERS} owners")));
+        }
+        Ok(())
+    }
+}
 
 impl StoreError {
     pub fn no_account(jid: &BareJid) -> StoreError {
@@ -31,6 +48,10 @@ impl StoreError {
 
     pub fn collection_full(limit_bytes: u64) -> StoreError {
         StoreError::Full(format!("the collection has at most {limit_bytes} bytes"))
+    }
+
+    pub fn closed() -> StoreError {
+        StoreError::Unavailable("the store is closed".to_owned())
     }
 
     pub fn no_verification() -> StoreError {

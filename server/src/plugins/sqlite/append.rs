@@ -6,6 +6,8 @@
 //! places   a JSON array with a number for each message:
 //!          start in data, from 1 (31 bits) | length of owners (10 bits) | length of stanza (22 bits)
 //! ```
+//!
+//! The bounds of a draft keep its lengths within these bits: an owner takes at most ten bytes.
 
 use std::fmt::Write;
 
@@ -13,13 +15,8 @@ use sqlx::SqliteConnection;
 use xmpp_core::date::format_utc;
 
 use super::packed::{Pair, pack_owners, pack_pairs};
-use crate::storage::{Draft, MessageId, Millis, Owner, StoreError};
+use crate::storage::{Draft, MessageId, Millis, Owner};
 
-/// The longest stanza, and the longest list of owners, that a message may have, in bytes.
-const STANZA_BYTES: usize = (1 << 22) - 1;
-const OWNERS_BYTES: usize = (1 << 10) - 1;
-/// An owner takes at most ten bytes.
-const OWNERS: usize = OWNERS_BYTES / 10;
 const TIME_BYTES: usize = "2026-11-21T11:50:00.123Z".len();
 
 const APPEND: &str = "INSERT INTO message (id, time, owners, stanza) SELECT
@@ -35,17 +32,6 @@ pub struct Batch {
     count: u64,
     data: Vec<u8>,
     places: String,
-}
-
-/// A draft that no batch could take is refused before it waits for one.
-pub fn check(draft: &Draft) -> Result<(), StoreError> {
-    if draft.stanza.len() > STANZA_BYTES {
-        return Err(StoreError::Full(format!("a message has at most {STANZA_BYTES} bytes")));
-    }
-    if draft.owners.len() > OWNERS {
-        return Err(StoreError::Full(format!("a message has at most {OWNERS} owners")));
-    }
-    Ok(())
 }
 
 impl Batch {

@@ -33,8 +33,8 @@ pub struct Books {
 pub struct Sources {
     /// Entries count up to here.
     pub indexed: MessageId,
-    /// How many of the entries may have been taken already.
-    pub taken: usize,
+    /// Entries that were taken before; the file may say so by the time it is read, or not yet.
+    pub taken: BTreeSet<MessageId>,
     pub tail: Vec<MessageId>,
 }
 
@@ -81,7 +81,7 @@ impl Books {
 
     pub fn waiting(&self, owner: AccountNumber, after: MessageId, limit: usize) -> Sources {
         let (indexed, tail) = self.tail.waiting(owner, after, limit);
-        Sources { indexed, taken: self.takings.get(&owner).map_or(0, BTreeSet::len), tail }
+        Sources { indexed, taken: self.takings.get(&owner).cloned().unwrap_or_default(), tail }
     }
 
     /// How many wait for the owner, if its entries were counted; else the state that a count of them

@@ -38,6 +38,7 @@ impl Named {
         let code = match error {
             sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<u32>().ok()),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => return self.damaged(error),
+            sqlx::Error::PoolClosed => return StoreError::closed(),
             sqlx::Error::PoolTimedOut => {
                 return StoreError::Unavailable(format!("all readers of {file} are busy"));
             }

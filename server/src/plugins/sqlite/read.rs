@@ -14,7 +14,7 @@ use crate::storage::*;
 
 /// How often an owner's messages are counted while entries are made and deleted, for a count that can
 /// be remembered.
-const COUNT_ATTEMPTS: usize = 3;
+const COUNT_ATTEMPTS: usize = 10;
 
 impl Users for Sqlite {
     fn authentication(&self, _domain: &str) -> Authentication {
@@ -150,14 +150,17 @@ impl OfflineQueue for Sqlite {
     ) -> StoreFut<'a, Vec<Waiting>> {
         Box::pin(async move {
             let sources = self.books.lock().waiting(owner, after, limit);
-            // What was taken and is not deleted yet is read for nothing.
-            let entries_limit = (limit + sources.taken) as i64;
+            // What was taken and is not deleted yet is read for nothing. The entries of an account that
+            // went are still there for a while.
+            let entries_limit = limit + sources.taken.len();
             let sql = "SELECT waiting.id, time, stanza FROM waiting JOIN message ON message.id = waiting.id
-                       WHERE owner = ? AND waiting.id > ? AND waiting.id <= ? ORDER BY waiting.id LIMIT ?";
+                       WHERE owner = ? AND waiting.id > ? AND waiting.id <= ?
+                       AND EXISTS (SELECT 1 FROM account WHERE number = owner)
+                       ORDER BY waiting.id LIMIT ?";
             let query = sqlx::query_as(sql).bind(owner.0 as i64).bind(after.0 as i64);
-            let query = query.bind(sources.indexed.0 as i64).bind(entries_limit);
+            let query = query.bind(sources.indexed.0 as i64).bind(entries_limit as i64);
             let mut rows: Vec<WaitingRow> = self.all(query).await?;
-            if rows.len() < limit + sources.taken && !sources.tail.is_empty() {
+            if rows.len() < entries_limit && !sources.tail.is_empty() {
                 let sql = "SELECT id, time, stanza FROM message
                            WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id";
                 let ids: Vec<String> = sources.tail.iter().map(|id| id.0.to_string()).collect();
@@ -167,7 +170,8 @@ impl OfflineQueue for Sqlite {
             }
             {
                 let books = self.books.lock();
-                rows.retain(|row| books.waits(owner, MessageId(row.0 as u64)));
+                let waits = |id| !sources.taken.contains(&id) && books.waits(owner, id);
+                rows.retain(|row| waits(MessageId(row.0 as u64)));
             }
             rows.into_iter().take(limit).map(|row| waiting(row, &self.named)).collect()
         })
@@ -181,7 +185,8 @@ impl OfflineQueue for Sqlite {
                     Ok(count) => return Ok(count),
                     Err(uncounted) => uncounted,
                 };
-                let sql = "SELECT count(*) FROM waiting WHERE owner = ? AND id <= ?";
+                let sql = "SELECT count(*) FROM waiting WHERE owner = ? AND id <= ?
+                           AND EXISTS (SELECT 1 FROM account WHERE number = owner)";
                 let query = sqlx::query_as(sql).bind(owner.0 as i64).bind(indexed.0 as i64);
                 let entries: Option<(i64,)> = self.one(query).await?;
                 count = self.books.lock().learn_count(owner, entries.map_or(0, |row| row.0 as u64), state);

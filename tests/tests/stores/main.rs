@@ -1,0 +1,21 @@
+//! One suite over every store: what the server asks of `storage`, each store does.
+
+mod accounts;
+mod items;
+mod messages;
+mod rosters;
+mod stage;
+mod subscriptions;
+
+/// Runs each play of a module on each kind of store.
+#[macro_export]
+macro_rules! on_every_store {
+    ($($play:ident),* $(,)?) => {
+        mod on_memory {
+            $(#[tokio::test] async fn $play() { super::$play($crate::stage::Stage::memory()).await; })*
+        }
+        mod on_sqlite {
+            $(#[tokio::test] async fn $play() { super::$play($crate::stage::Stage::sqlite().await).await; })*
+        }
+    };
+}

@@ -1,0 +1,99 @@
+//! A store with nothing in it, and the few words that most plays need.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use server::plugins::memory::Memory;
+use server::plugins::sqlite::{Options, Sqlite};
+use server::storage::{
+    AccountNumber, Draft, MessageId, Owner, Role, Store, StoreError, Waiting, Write, Written,
+};
+use tempfile::TempDir;
+use xmpp_core::BareJid;
+use xmpp_core::sasl::{ScramHash, ScramSecret};
+
+pub struct Stage {
+    pub store: Arc<dyn Store>,
+    /// Where the store is, if it outlives its process.
+    folder: Option<TempDir>,
+}
+
+impl Stage {
+    pub fn memory() -> Stage {
+        Stage { store: Arc::new(Memory::new()), folder: None }
+    }
+
+    pub async fn sqlite() -> Stage {
+        let folder = TempDir::new().expect("a temporary folder");
+        let store = open(&folder).await;
+        Stage { store, folder: Some(folder) }
+    }
+
+    /// The store after a restart; what lives in memory alone is not restarted.
+    pub async fn restarted(self) -> Stage {
+        let Some(folder) = self.folder else { return self };
+        self.store.close().await;
+        let store = open(&folder).await;
+        Stage { store, folder: Some(folder) }
+    }
+
+    pub async fn write(&self, write: Write) -> Result<Written, StoreError> {
+        self.store.write(write).await
+    }
+
+    pub async fn done(&self, write: Write) -> Written {
+        self.write(write).await.expect("the store writes")
+    }
+
+    pub async fn create(&self, jid: &str) -> AccountNumber {
+        let write = Write::CreateAccount { jid: bare(jid), secrets: vec![], time: 1, roster_epoch: 7 };
+        match self.done(write).await {
+            Written::Account(number) => number,
+            other => panic!("{other:?} is no account"),
+        }
+    }
+
+    pub async fn remove(&self, jid: &str) {
+        self.done(Write::RemoveAccount { jid: bare(jid) }).await;
+    }
+
+    pub async fn save(&self, drafts: Vec<Draft>) -> Vec<MessageId> {
+        self.store.save(drafts).await.expect("the store saves")
+    }
+
+    pub async fn queue(&self, owner: AccountNumber, body: &str) -> MessageId {
+        let ids = self.save(vec![draft([(owner, Role::QUEUED)], body)]).await;
+        assert_eq!(ids.len(), 1);
+        ids[0]
+    }
+
+    pub async fn waiting(&self, owner: AccountNumber) -> Vec<Waiting> {
+        self.store.waiting(owner, MessageId(0), 100_000).await.expect("the store reads")
+    }
+
+    /// The bodies that wait for the owner, and that their number is what is counted.
+    pub async fn bodies(&self, owner: AccountNumber) -> Vec<String> {
+        let waiting = self.waiting(owner).await;
+        let count = self.store.count_waiting(owner).await.expect("the store counts");
+        assert_eq!(count, waiting.len() as u64);
+        assert!(waiting.is_sorted_by_key(|message| message.id));
+        waiting.iter().map(|message| String::from_utf8_lossy(&message.stanza).into_owned()).collect()
+    }
+}
+
+async fn open(folder: &TempDir) -> Arc<dyn Store> {
+    Arc::new(Sqlite::open(Options::new(folder.path().join("meerkat.db"))).await.expect("the store opens"))
+}
+
+pub fn bare(text: &str) -> BareJid {
+    BareJid::parse(text).expect("an address")
+}
+
+pub fn draft<const N: usize>(owners: [(AccountNumber, Role); N], body: &str) -> Draft {
+    let owners = owners.into_iter().map(|(account, role)| Owner { account, role }).collect();
+    Draft { time: 1_795_261_800_123, owners, stanza: Bytes::from(body.to_owned()) }
+}
+
+pub fn secret(hash: ScramHash) -> ScramSecret {
+    ScramSecret::derive(hash, "pencil", b"0123456789abcdef", 1).expect("a fair password")
+}
