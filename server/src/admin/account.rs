@@ -123,7 +123,7 @@ pub struct BanUser {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportUsers {
     /// The file, or - for standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = "-")]
     #[serde(skip)]
     pub filename: PathBuf,
     #[arg(skip)]

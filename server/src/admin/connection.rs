@@ -44,9 +44,15 @@ pub async fn serve(admin: Arc<Admin>, stream: UnixStream) -> io::Result<()> {
             Ok(Err(error)) => return Err(error),
         };
         match request {
-            Ok(request) => {
-                let answer = request.command.run(&admin, &mut output).await;
+            Ok(Request { command, .. }) => {
+                let stops = command.stops_server();
+                let answer = command.run(&admin, &mut output).await;
                 output.finish(answer).await?;
+                if stops {
+                    admin.node.ask_to_stop();
+                    // The connection ends with the process: that is what the other side waits for.
+                    std::future::pending::<()>().await;
+                }
             }
             // What follows cannot be told apart from the rest of this one.
             Err(refusal) => return output.finish(Err(refusal)).await,
@@ -95,7 +101,8 @@ impl Output {
     /// One item of a list. Fails when nobody reads any more; then the command has no further use.
     pub async fn item(&mut self, item: impl Serialize) -> Result<(), Refusal> {
         let gone = |_| Refusal::new(Code::Unavailable, "nobody reads the answer");
-        let item = serde_json::to_value(item).map_err(|error| Refusal::new(Code::Unavailable, error.to_string()))?;
+        let item =
+            serde_json::to_value(item).map_err(|error| Refusal::new(Code::Unavailable, error.to_string()))?;
         self.items += 1;
         self.line(&Line::Item(item));
         if self.gathered.len() >= GATHERED_BYTES { self.flush().await.map_err(gone) } else { Ok(()) }

@@ -115,6 +115,7 @@ fn status(admin: &Admin) -> Status {
     let name = node_name();
     let state = if stopping { "stops" } else { "is running" };
     let clients = admin.listening.c2s.iter();
+    let data_dir = std::path::absolute(&node.data_dir).unwrap_or_else(|_| node.data_dir.clone());
     Status {
         status_code: if stopping { "STOPPING" } else { "RUNNING" }.to_owned(),
         message: format!("The server {name} {state}"),
@@ -123,7 +124,7 @@ fn status(admin: &Admin) -> Status {
         pid: std::process::id(),
         uptime: node.started.elapsed().as_secs(),
         hosts: node.config().general.hosts.iter().map(|host| host.as_str().to_owned()).collect(),
-        data_dir: node.data_dir.display().to_string(),
+        data_dir: data_dir.display().to_string(),
         clients: clients
             .map(|(address, tls)| Listener { address: address.to_string(), tls: tls.to_string() })
             .collect(),

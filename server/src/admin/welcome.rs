@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::SOCKET_NAME;
@@ -14,21 +15,43 @@ pub fn welcome(node: &Node, listening: &Listening, socket: &Path) -> String {
     let hosts: Vec<&str> = config.general.hosts.iter().map(|host| host.as_str()).collect();
     let mut text = format!("Meerkat {} serves {}\n", env!("CARGO_PKG_VERSION"), hosts.join(", "));
     for (address, mode) in &listening.c2s {
-        let _ = writeln!(text, "  clients   {address} ({})", how(*mode));
+        let _ = writeln!(text, "  clients   {} ({})", place(address), how(*mode));
     }
     for address in &listening.metrics {
-        let _ = writeln!(text, "  metrics   http://{address}/metrics, /healthz, /readyz");
+        let _ = writeln!(text, "  metrics   http://{}/metrics, /healthz, /readyz", reached(address));
     }
-    let _ = writeln!(text, "  data      {}", node.data_dir.display());
+    if let Some(own) = node.tls.certificates().into_iter().find(|certificate| certificate.self_signed) {
+        let _ = writeln!(text, "  TLS       {}, signed by the server itself", absolute(&own.file).display());
+    }
+    let _ = writeln!(text, "  data      {}", absolute(&node.data_dir).display());
     let tool = Tool::find(std::env::current_exe().ok(), &config::environment(), std::env::current_dir().ok());
     let domain = hosts.first().copied().unwrap_or("localhost");
-    let _ = writeln!(text, "Make an account (it asks for a password):");
-    let _ = writeln!(
-        text,
-        "  {} account registerUser --domain {domain} --username juliet",
-        tool.command(socket, &config::environment())
-    );
+    let command = tool.command(socket, &config::environment());
+    let _ = writeln!(text, "Make an account; this asks for a password:");
+    let _ = writeln!(text, "  {command} account registerUser --domain {domain} --username juliet");
+    let _ = writeln!(text, "Then log in as juliet@{domain} with any XMPP client. Ctrl-C stops the server.");
     text
+}
+
+/// Where it listens, in words.
+pub fn place(address: &SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V6(ip) if ip.is_unspecified() => format!("port {}", address.port()),
+        IpAddr::V4(ip) if ip.is_unspecified() => format!("port {}, IPv4 only", address.port()),
+        _ => address.to_string(),
+    }
+}
+
+/// Where it is reached on this machine.
+pub fn reached(address: &SocketAddr) -> String {
+    match address.ip().is_unspecified() {
+        true => format!("localhost:{}", address.port()),
+        false => address.to_string(),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// When TLS begins, in words.
@@ -49,11 +72,7 @@ struct Tool {
 }
 
 impl Tool {
-    fn find(
-        server: Option<PathBuf>,
-        environment: &[(OsString, OsString)],
-        here: Option<PathBuf>,
-    ) -> Tool {
+    fn find(server: Option<PathBuf>, environment: &[(OsString, OsString)], here: Option<PathBuf>) -> Tool {
         let folder = server.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         let variable = |name: &str| environment.iter().find(|(key, _)| key == name).map(|(_, value)| value);
         // Under `cargo run` only the server was built; what else is there may be of yesterday.
@@ -87,8 +106,7 @@ impl Tool {
         if found == socket && (self.only_here || socket.is_absolute()) {
             return self.program.clone();
         }
-        let socket = std::path::absolute(socket).unwrap_or_else(|_| socket.to_owned());
-        format!("{} --socket {}", self.program, quoted(&socket))
+        format!("{} --socket {}", self.program, quoted(&absolute(socket)))
     }
 }
 
@@ -122,7 +140,10 @@ mod tests {
         };
         let path = bin.to_str().unwrap();
         assert_eq!(program(&[("PATH", "/bin")], folder.path()), "./target/release/meerkatctl");
-        assert_eq!(program(&[("PATH", "/bin")], Path::new("/")), "./".to_owned() + &path[1..] + "/meerkatctl");
+        assert_eq!(
+            program(&[("PATH", "/bin")], Path::new("/")),
+            "./".to_owned() + &path[1..] + "/meerkatctl"
+        );
         assert_eq!(program(&[("PATH", "/bin")], Path::new("/elsewhere")), format!("{path}/meerkatctl"));
         assert_eq!(program(&[("PATH", path)], Path::new("/")), "meerkatctl");
         let cargo = [("CARGO", "/usr/bin/cargo"), ("CARGO_MANIFEST_DIR", "/src")];
@@ -141,6 +162,9 @@ mod tests {
         assert_eq!(here.command(&usual, &[]), "./meerkatctl");
         // What names it here may not be set in the other terminal.
         let data = environment(&[("MEERKAT_DATA", "/srv/data")]);
-        assert_eq!(here.command(Path::new("/srv/data/ctl.sock"), &data), "./meerkatctl --socket /srv/data/ctl.sock");
+        assert_eq!(
+            here.command(Path::new("/srv/data/ctl.sock"), &data),
+            "./meerkatctl --socket /srv/data/ctl.sock"
+        );
     }
 }

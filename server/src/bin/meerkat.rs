@@ -1,5 +1,6 @@
 //! `meerkat`: the server.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -83,7 +84,8 @@ async fn serve(
     let node = Node::open(config, &data_dir).await?;
     let socket = ControlSocket::bind(&data_dir.join(admin::SOCKET_NAME))?;
     let listening = node.listen()?;
-    print!("{}", admin::welcome::welcome(&node, &listening, socket.path()));
+    // Somebody who does not listen to it wants the server all the same.
+    let _ = write!(std::io::stdout(), "{}", admin::welcome::welcome(&node, &listening, socket.path()));
     let admin = Admin::new(node.clone(), logging, listening, arguments.config.clone());
     let commands = tokio::spawn(admin.clone().serve(socket));
     loop {

@@ -52,12 +52,7 @@ pub fn import(
     finish(&imported, json, path, out)
 }
 
-fn finish(
-    imported: &Imported,
-    json: bool,
-    path: &Path,
-    out: &mut impl Write,
-) -> Result<ExitCode, Failure> {
+fn finish(imported: &Imported, json: bool, path: &Path, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let status = match imported.refused.is_empty() {
         true => "Completed",
         false => "Completed with errors",

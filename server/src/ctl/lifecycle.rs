@@ -108,4 +108,3 @@ fn ask(connection: &mut Connection, command: ServerCommand) -> Result<Value, Fai
         }
     }
 }
-

@@ -28,13 +28,13 @@ use json::Path;
 
 /// Asks the Meerkat server of this machine, and tells it what to do.
 #[derive(Parser)]
-#[command(name = "meerkatctl", version, after_help = AFTER_HELP)]
+#[command(name = "meerkatctl", version, after_help = AFTER_HELP, arg_required_else_help = true)]
 pub struct Arguments {
     /// The server's control socket [default: ctl.sock in the data folder]
-    #[arg(long, global = true, value_name = "PATH", env = "MEERKAT_CTL")]
+    #[arg(long, global = true, value_name = "PATH", env = "MEERKAT_CTL", display_order = 1000)]
     socket: Option<PathBuf>,
     /// Print JSON: {"data":{CATEGORY:{COMMAND:RESULT}}}, or {"errors":[...]}
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 1001)]
     json: bool,
     #[command(subcommand)]
     task: Task,

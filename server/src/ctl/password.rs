@@ -1,6 +1,6 @@
 //! Passwords that are not on the command line: asked for, or read from standard input.
 
-use std::io::{self, BufRead, IsTerminal, Read};
+use std::io::{self, BufRead, IsTerminal};
 
 use super::failure::Failure;
 use crate::admin::Command;

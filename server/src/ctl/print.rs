@@ -1,6 +1,7 @@
 //! Answers for a person: a line for each thing, its name first.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,7 +11,7 @@ use crate::admin::account::AccountCommand;
 use crate::admin::roster::{Ask, Contact, RosterCommand, Who};
 use crate::admin::server::{Changed, Reloaded, ServerCommand, Status, parse_level};
 use crate::admin::session::{Listed, SessionCommand};
-use crate::admin::welcome::how;
+use crate::admin::welcome::{how, place, reached};
 
 /// One of a list.
 pub fn item(out: &mut impl Write, command: &Command, item: &Value) -> io::Result<()> {
@@ -34,7 +35,9 @@ pub fn done(out: &mut impl Write, command: &Command, result: &Value) -> io::Resu
         }
         Command::Stanza(_) => writeln!(out, "{}", sent(result)),
         _ => match result {
-            Value::Array(several) => several.iter().try_for_each(|one| writeln!(out, "{}", text(&one["message"]))),
+            Value::Array(several) => {
+                several.iter().try_for_each(|one| writeln!(out, "{}", text(&one["message"])))
+            }
             Value::Object(one) => writeln!(out, "{}", one.get("message").map(text).unwrap_or_default()),
             other => writeln!(out, "{}", text(other)),
         },
@@ -47,8 +50,7 @@ pub fn says_no(command: &Command, result: &Value) -> Option<String> {
         Command::Account(AccountCommand::CheckPassword(_)) => result["correct"] == false,
         Command::Account(AccountCommand::CheckUser(_)) => result["exist"] == false,
         Command::Server(ServerCommand::Reload {}) => {
-            let refused: Vec<String> =
-                result["refused"].as_array().into_iter().flatten().map(text).collect();
+            let refused: Vec<String> = result["refused"].as_array().into_iter().flatten().map(text).collect();
             return (!refused.is_empty()).then(|| refused.join("\n"));
         }
         _ => false,
@@ -68,10 +70,10 @@ fn status(status: Status) -> String {
     line("serves", &status.hosts.join(", "));
     for listener in &status.clients {
         let tls = listener.tls.parse().map(how).unwrap_or(&listener.tls);
-        line("clients", &format!("{} ({tls})", listener.address));
+        line("clients", &format!("{} ({tls})", address(&listener.address, place)));
     }
     for address in &status.metrics {
-        line("metrics", &format!("http://{address}/metrics"));
+        line("metrics", &format!("http://{}/metrics", self::address(address, reached)));
     }
     line("data", &status.data_dir);
     line("sessions", &status.sessions.to_string());
@@ -80,6 +82,10 @@ fn status(status: Status) -> String {
         line("", condition);
     }
     lines.join("\n") + "\n"
+}
+
+fn address(text: &str, show: impl FnOnce(&SocketAddr) -> String) -> String {
+    text.parse().map_or_else(|_| text.to_owned(), |address| show(&address))
 }
 
 fn session(session: Listed) -> String {
@@ -108,13 +114,15 @@ fn session(session: Listed) -> String {
 }
 
 fn contact(contact: Contact) -> String {
-    let mut parts = vec![match contact.subscription {
-        Who::None => "subscription none",
-        Who::To => "subscription to",
-        Who::From => "subscription from",
-        Who::Both => "subscription both",
-    }
-    .to_owned()];
+    let mut parts = vec![
+        match contact.subscription {
+            Who::None => "subscription none",
+            Who::To => "subscription to",
+            Who::From => "subscription from",
+            Who::Both => "subscription both",
+        }
+        .to_owned(),
+    ];
     match contact.ask {
         Ask::None => {}
         Ask::In => parts.push("asks for it".to_owned()),
