@@ -77,7 +77,7 @@ pub struct StanzaError {
     /// A sentence in English.
     pub text: Option<String>,
     /// An application-specific condition.
-    pub extra: Option<Element>,
+    pub extra: Option<Box<Element>>,
     /// Who found the error, where it is not the address in `from`.
     pub by: Option<Jid>,
 }
@@ -197,7 +197,7 @@ impl StanzaError {
     }
 
     pub fn with_extra(mut self, extra: Element) -> StanzaError {
-        self.extra = Some(extra);
+        self.extra = Some(Box::new(extra));
         self
     }
 
@@ -299,7 +299,7 @@ impl StanzaError {
             error.push(Element::new("text", ns::STANZAS).attr("xml:lang", "en").text(text));
         }
         if let Some(extra) = &self.extra {
-            error.push(extra.clone());
+            error.push(extra.as_ref().clone());
         }
         error
     }
@@ -313,7 +313,7 @@ impl StanzaError {
         let mut error = StanzaError::new(Condition::UndefinedCondition);
         for child in element.elements() {
             if child.ns() != ns::STANZAS {
-                error.extra.get_or_insert_with(|| child.clone());
+                error.extra.get_or_insert_with(|| Box::new(child.clone()));
             } else if child.name() == "text" {
                 error.text.get_or_insert_with(|| child.content());
             } else if let Some(condition) = Condition::from_name(child.name()) {

@@ -65,7 +65,7 @@ fn task_settings(config: &Config) -> TaskSettings {
             .c2s
             .ping_after_seconds
             .at_most()
-            .map_or(Duration::from_secs(50 * 31_536_000), |n| Duration::from_secs(n)),
+            .map_or(Duration::from_secs(50 * 31_536_000), Duration::from_secs),
         ping_timeout: seconds(config.c2s.ping_timeout_seconds),
         write_timeout: seconds(config.c2s.write_timeout_seconds),
         unacknowledged_stanzas: config.limits.unacknowledged_stanzas as usize,
@@ -100,6 +100,7 @@ fn stream_settings(
         start_tls,
         mechanisms: mechanisms(config),
         plain_without_tls: config.auth.plain_without_tls,
+        login_attempts: config.auth.attempts_per_stream,
         fakes: Fakes { key: fake_key, iterations: config.auth.scram_iterations },
         max_bytes: Some(config.limits.stanza_bytes as usize),
         idle_seconds: match config.c2s.ping_after_seconds {
