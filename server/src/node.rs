@@ -177,20 +177,18 @@ impl Node {
     }
 
     /// Takes up what a new configuration changes without a restart. Gives every change, with whether
-    /// it applies now.
-    pub fn reload(&self, mut new: Config) -> Vec<config::Change> {
+    /// it applies now, and the certificates that cannot be used. Reads files: not for the reactor.
+    pub fn reload(&self, mut new: Config) -> (Vec<config::Change>, Vec<CertificateError>) {
         let old = self.config.load_full();
         new.settle(self.data_dir.clone());
         let changes = config::diff(&old, &new);
         let new = Arc::new(config::reloaded(&old, &new));
         self.router.domains.store(Arc::new(domains(&new)));
-        // It reads files; what it refuses it logs.
-        let (tls, config) = (self.tls.clone(), new.clone());
-        tokio::task::spawn_blocking(move || tls.reload(&config.tls, &config.general.hosts));
+        let refused = self.tls.reload(&new.tls, &new.general.hosts);
         // Before the streams ask the modules for their features.
         self.config.store(new.clone());
         self.c2s.reload(new);
-        changes
+        (changes, refused)
     }
 
     pub fn is_stopping(&self) -> bool {

@@ -86,9 +86,8 @@ impl Task {
                 self.encode(delivery, &mut out.0, &mut written);
             }
         }
-        match stream_error(end) {
-            Some(error) => out.0.extend_from_slice(&error.to_xml()),
-            None => {}
+        if let Some(error) = stream_error(end) {
+            out.0.extend_from_slice(&error.to_xml());
         }
         out.0.extend_from_slice(b"</stream:stream>");
         let socket = connection.socket;

@@ -98,7 +98,10 @@ async fn report(books: &[Arc<Book>]) -> i32 {
         faults.extend(book.faults.lock().await.iter().map(|fault| format!("pair {pair}: {fault}")));
     }
     faults.iter().for_each(|fault| println!("kill: {fault}"));
-    println!("kill: sent {sent}, acknowledged {acknowledged}, arrived {arrived}, lost {lost}, faults {}", faults.len());
+    println!(
+        "kill: sent {sent}, acknowledged {acknowledged}, arrived {arrived}, lost {lost}, faults {}",
+        faults.len()
+    );
     let bad = !faults.is_empty() || acknowledged == 0;
     println!("{} passed, {} failed", u32::from(!bad), u32::from(bad));
     i32::from(bad)
@@ -156,9 +159,8 @@ async fn receive(port: u16, pair: usize, book: Arc<Book>, late_ms: u64) {
                 }
             }
             Frame::Element(element) if element.is("r", ns::SM) => {
-                if !client.send(&format!("<a xmlns='{}' h='{handled}'/>", ns::SM)).await {
-                    return;
-                }
+                // A server that is gone is noticed by the next read.
+                client.send(&format!("<a xmlns='{}' h='{handled}'/>", ns::SM)).await;
             }
             _ => {}
         }
@@ -166,7 +168,8 @@ async fn receive(port: u16, pair: usize, book: Arc<Book>, late_ms: u64) {
 }
 
 async fn note(book: &Book, stanza: &Stanza, last: &mut Option<u64>) {
-    let Some(number) = stanza.payload.text_of("body", ns::CLIENT).and_then(|body| body.parse::<u64>().ok()) else {
+    let Some(number) = stanza.payload.text_of("body", ns::CLIENT).and_then(|body| body.parse::<u64>().ok())
+    else {
         return;
     };
     let id = stanza.payload.get("stanza-id", ns::STANZA_ID);
@@ -203,7 +206,8 @@ impl Client {
         client.send(&format!("{header}<auth xmlns='{}' mechanism='PLAIN'>{plain}</auth>", ns::SASL)).await;
         client.until(|frame| matches!(frame, Frame::Element(e) if e.is("success", ns::SASL))).await?;
         client.scanner.reset();
-        let bind = format!("<iq type='set' id='b'><bind xmlns='{}'><resource>r</resource></bind></iq>", ns::BIND);
+        let bind =
+            format!("<iq type='set' id='b'><bind xmlns='{}'><resource>r</resource></bind></iq>", ns::BIND);
         client.send(&format!("{header}{bind}<enable xmlns='{}'/>", ns::SM)).await;
         client.until(|frame| matches!(frame, Frame::Element(e) if e.is("enabled", ns::SM))).await?;
         Some(client)
@@ -238,7 +242,8 @@ impl Client {
 async fn make_accounts(folder: &Path) {
     let store = Sqlite::open(Options::new(folder.join("meerkat.db"))).await.expect("a new database");
     for name in (0..PAIRS).flat_map(|pair| [format!("sender{pair}"), format!("receiver{pair}")]) {
-        let secret = ScramSecret::derive(ScramHash::Sha256, PASSWORD, b"a salt of 16 byt", 1).expect("a password");
+        let secret =
+            ScramSecret::derive(ScramHash::Sha256, PASSWORD, b"a salt of 16 byt", 1).expect("a password");
         let jid = BareJid::new(Some(&name), "localhost").expect("an address");
         let write = Write::CreateAccount { jid, secrets: vec![secret], time: 1, roster_epoch: 1 };
         store.write(write).await.expect("an account");
@@ -259,7 +264,8 @@ fn write_config(folder: &Path, port: u16) -> std::path::PathBuf {
 }
 
 async fn start(binary: &str, config: &Path, port: u16) -> Child {
-    let child = Command::new(binary).arg("--config").arg(config).stdout(Stdio::null()).spawn().expect("the server");
+    let child =
+        Command::new(binary).arg("--config").arg(config).stdout(Stdio::null()).spawn().expect("the server");
     for _ in 0..500 {
         match TcpStream::connect(("127.0.0.1", port)).await {
             Ok(_) => return child,
