@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use xmpp_core::Element;
+use xmpp_core::{Element, ns};
 
-use crate::router::hooks::{AnswerIq, OnAbsent, OnArrived, OnDelivered, OnSent, OnSession};
+use crate::router::hooks::{AnswerIq, OnAbsent, OnArrived, OnDelivered, OnSent, OnSession, RegisterAccount};
 
 /// Who may ask for a namespace, and whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +36,33 @@ pub struct Host {
     /// By namespace of the query.
     pub server_iq: HashMap<&'static str, (&'static str, Arc<dyn AnswerIq>)>,
     pub account_iq: HashMap<&'static str, (&'static str, Arc<dyn AnswerIq>)>,
-    /// `var` of each disco feature of the domain, and of an account.
+    /// Who makes accounts for clients that have none, if that is allowed.
+    pub register: Option<(&'static str, Arc<dyn RegisterAccount>)>,
+    /// What the domain is, and what each account is.
+    pub server_identities: Vec<Identity>,
+    pub account_identities: Vec<Identity>,
+    /// `var` of each disco feature of the domain, and of an account. Sorted, each once.
     pub server_features: Vec<&'static str>,
     pub account_features: Vec<&'static str>,
-    /// Disco extensions of the domain (XEP-0128), each an `x` of `jabber:x:data`.
-    pub server_forms: Vec<Element>,
-    /// What the stream announces behind authentication.
-    pub stream_features: Vec<Element>,
+    server_forms: Vec<Form>,
+    server_nodes: Vec<Node>,
+    features_after_login: Vec<StreamFeature>,
 }
+
+/// What an entity is, in the words of the registry of disco categories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    pub category: &'static str,
+    pub type_: &'static str,
+    pub name: Option<&'static str>,
+}
+
+/// A disco extension of the domain (XEP-0128), an `x` of `jabber:x:data`; nothing where there is
+/// nothing to say. Made each time, since a reload may change what it says.
+type Form = Box<dyn Fn() -> Option<Element> + Send + Sync>;
+/// The disco information under a node of the domain; nothing where the node is not known.
+type Node = Box<dyn Fn(&Host, &str) -> Option<Element> + Send + Sync>;
+type StreamFeature = Box<dyn Fn(&Host) -> Element + Send + Sync>;
 
 /// Something that installs itself into the host.
 pub trait Module: Send + Sync {
@@ -103,15 +122,80 @@ impl HostBuilder {
         }
     }
 
-    pub fn server_form(&mut self, form: Element) {
-        self.host.server_forms.push(form);
+    /// What the domain, each account, or both are.
+    pub fn identity(&mut self, identity: Identity, scope: Scope) {
+        if scope != Scope::Account {
+            self.host.server_identities.push(identity);
+        }
+        if scope != Scope::Server {
+            self.host.account_identities.push(identity);
+        }
     }
 
+    pub fn server_form(&mut self, form: impl Fn() -> Option<Element> + Send + Sync + 'static) {
+        self.host.server_forms.push(Box::new(form));
+    }
+
+    pub fn server_node(&mut self, node: impl Fn(&Host, &str) -> Option<Element> + Send + Sync + 'static) {
+        self.host.server_nodes.push(Box::new(node));
+    }
+
+    /// What the stream announces behind authentication.
     pub fn stream_feature(&mut self, feature: Element) {
-        self.host.stream_features.push(feature);
+        self.stream_feature_with(move |_| feature.clone());
     }
 
-    pub fn build(self) -> Result<Host, Vec<String>> {
+    /// The same, where it depends on what else there is. It is asked for at each login.
+    pub fn stream_feature_with(&mut self, feature: impl Fn(&Host) -> Element + Send + Sync + 'static) {
+        self.host.features_after_login.push(Box::new(feature));
+    }
+
+    /// Makes accounts for clients that have none; the stream announces it to them.
+    pub fn register(&mut self, hook: Arc<dyn RegisterAccount>) {
+        if let Some((other, _)) = self.host.register.replace((self.module, hook)) {
+            self.errors.push(format!("the modules {other} and {} both register accounts", self.module));
+        }
+    }
+
+    pub fn build(mut self) -> Result<Host, Vec<String>> {
+        for features in [&mut self.host.server_features, &mut self.host.account_features] {
+            // XEP-0115 section 5.4: a feature that is there twice spoils the whole answer.
+            features.sort_unstable();
+            features.dedup();
+        }
         if self.errors.is_empty() { Ok(self.host) } else { Err(self.errors) }
     }
+}
+
+impl Host {
+    /// The disco information of a served domain (XEP-0030 section 3), its extensions included.
+    pub fn server_info(&self) -> Element {
+        let forms = self.server_forms.iter().filter_map(|form| form());
+        info(&self.server_identities, &self.server_features).children(forms)
+    }
+
+    /// The disco information under a node of the domain.
+    pub fn server_node(&self, node: &str) -> Option<Element> {
+        self.server_nodes.iter().find_map(|known| known(self, node))
+    }
+
+    pub fn account_info(&self) -> Element {
+        info(&self.account_identities, &self.account_features)
+    }
+
+    /// What the stream announces behind authentication, besides what belongs to the stream itself.
+    pub fn features_after_login(&self) -> Vec<Element> {
+        self.features_after_login.iter().map(|feature| feature(self)).collect()
+    }
+}
+
+fn info(identities: &[Identity], features: &[&str]) -> Element {
+    let identities = identities.iter().map(|identity| {
+        Element::new("identity", ns::DISCO_INFO)
+            .attr("category", identity.category)
+            .attr("type", identity.type_)
+            .attr_opt("name", identity.name)
+    });
+    let features = features.iter().map(|var| Element::new("feature", ns::DISCO_INFO).attr("var", var));
+    Element::new("query", ns::DISCO_INFO).children(identities).children(features)
 }

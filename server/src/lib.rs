@@ -1,13 +1,22 @@
 //! Meerkat, an XMPP server.
 
 pub mod accounts;
+pub mod admin;
 pub mod c2s;
+pub mod capabilities;
 pub mod clock;
 pub mod config;
+pub mod ctl;
+pub mod directory;
 pub mod host;
 pub mod modules;
+pub mod node;
+pub mod passwords;
 pub mod plugins;
 pub mod router;
 pub mod session;
 pub mod storage;
 pub mod telemetry;
+#[cfg(test)]
+pub mod testing;
+pub mod tls;

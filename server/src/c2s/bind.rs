@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cluster::{ClusterError, SessionsAt};
 use tokio::sync::mpsc;
-use xmpp_core::{BareJid, Condition, ErrorType, Jid, StanzaError};
+use xmpp_core::{Condition, ErrorType, Jid, StanzaError};
 
 use crate::accounts::AccountInfo;
 use crate::config::{Config, Conflict};
@@ -25,11 +25,12 @@ pub async fn bind(
     router: &Arc<Router>,
     config: &Config,
     account: &AccountInfo,
-    resource: Option<&str>,
+    wanted: Jid,
+    by_server: bool,
     peer: Peer,
 ) -> Result<Bound, StanzaError> {
     let entries = router.cluster.find(&account.jid);
-    let jid = address(&account.jid, resource, config.c2s.conflict, &entries)?;
+    let jid = address(wanted, by_server, config.c2s.conflict, &entries)?;
     make_room(router, config.limits.sessions_per_account as usize, &jid, &entries).await?;
     let bounds =
         MailboxBounds::new(config.limits.mailbox_stanzas as usize, config.limits.mailbox_bytes as usize);
@@ -50,29 +51,34 @@ pub async fn bind(
     for (_, hook) in &router.host().session {
         hook.on_bound(&session, router).get().await;
     }
+    if let Err(error) = still_welcome(router, account).await {
+        session.end(End::Removed);
+        router.close_session(&session, End::Removed, Vec::new()).await;
+        return Err(error);
+    }
     Ok(Bound { session, mail })
 }
 
-/// RFC 6120 section 7.6 and 7.7: the client's resource, or one that the server makes.
-fn address(
-    account: &BareJid,
-    resource: Option<&str>,
-    policy: Conflict,
-    entries: &SessionsAt,
-) -> Result<Jid, StanzaError> {
-    let made = || with_resource(account, &random_resource());
-    let Some(resource) = resource.filter(|r| !r.is_empty()) else { return made() };
-    let jid = with_resource(account, resource)?;
-    let taken = entries.iter().any(|e| e.jid == jid);
-    match policy {
-        Conflict::Refuse if taken => Err(StanzaError::new(Condition::Conflict)),
-        Conflict::Rename if taken => made(),
-        _ => Ok(jid),
+/// Was the account removed or banned since it logged in? Who did that ended the sessions that were in
+/// the table by then; this one is in the table by now.
+async fn still_welcome(router: &Router, account: &AccountInfo) -> Result<(), StanzaError> {
+    match router.accounts.find(&account.jid).get().await {
+        Ok(Some(now)) if now.number == account.number && !now.banned => Ok(()),
+        Ok(_) => Err(StanzaError::new(Condition::NotAllowed)),
+        Err(_) => Err(wait()),
     }
 }
 
-fn with_resource(account: &BareJid, resource: &str) -> Result<Jid, StanzaError> {
-    account.with_resource(resource).map_err(|_| StanzaError::new(Condition::BadRequest))
+/// RFC 6120 section 7.7.2.2: what a new session does that wants the resource of another.
+fn address(wanted: Jid, by_server: bool, policy: Conflict, entries: &SessionsAt) -> Result<Jid, StanzaError> {
+    let taken = entries.iter().any(|e| e.jid == wanted);
+    match policy {
+        Conflict::Refuse if taken && !by_server => Err(StanzaError::new(Condition::Conflict)),
+        Conflict::Rename if taken => {
+            wanted.with_resource(&random_resource()).map_err(|_| StanzaError::new(Condition::BadRequest))
+        }
+        _ => Ok(wanted),
+    }
 }
 
 /// At the bound the oldest session that only waits to be resumed ends; live ones are left alone

@@ -62,6 +62,9 @@ impl Task {
         self.last_words(end).await;
         self.session.link.stop_reader();
         let left = self.left();
+        if end == End::Lost {
+            self.c2s.timed_out.note(&self.session);
+        }
         self.router.close_session(&self.session, end, left).await;
         self.session.link.finished();
     }
@@ -72,8 +75,9 @@ impl Task {
         let mut out = buffers::write_buffer();
         out.0.append(&mut self.due);
         let mut written: Vec<Arc<Delivery>> = Vec::new();
-        if matches!(end, End::Closed | End::Shutdown) {
-            // Behaviour 16: what was on its way is flushed before the stream closes.
+        if matches!(end, End::Closed | End::Shutdown | End::Removed) {
+            // Behaviour 16: what was on its way is flushed before the stream closes. Who removed its own
+            // account is to read the answer.
             self.flushing = true;
             self.inactive = false;
             while !self.is_blocked()
@@ -82,9 +86,8 @@ impl Task {
                 self.encode(delivery, &mut out.0, &mut written);
             }
         }
-        match stream_error(end) {
-            Some(error) => out.0.extend_from_slice(&error.to_xml()),
-            None => {}
+        if let Some(error) = stream_error(end) {
+            out.0.extend_from_slice(&error.to_xml());
         }
         out.0.extend_from_slice(b"</stream:stream>");
         let socket = connection.socket;

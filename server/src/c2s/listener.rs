@@ -10,10 +10,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::C2s;
+use super::admission::Port;
 use crate::config::C2sListener;
 
 /// After an accept that failed for want of descriptors or memory, so that others can free some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A port as its connections see it.
+pub(super) struct Accepting {
+    pub(super) settings: C2sListener,
+    pub(super) port: Port,
+}
 
 pub struct Listener {
     pub settings: C2sListener,
@@ -52,16 +59,17 @@ impl Listener {
 
     /// Accepts until the server stops.
     pub async fn run(self, c2s: Arc<C2s>, mut stopping: watch::Receiver<bool>) {
-        let settings = Arc::new(self.settings);
+        let port = Port::new(self.settings.max_connections);
+        let accepting = Arc::new(Accepting { settings: self.settings, port });
         loop {
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
                 _ = stopping.changed() => return,
             };
             match accepted {
-                Ok((stream, peer)) => accept(&c2s, &settings, stream, peer),
+                Ok((stream, peer)) => accept(&c2s, &accepting, stream, peer),
                 Err(error) => {
-                    tracing::warn!(%error, port = settings.port, "a connection could not be accepted");
+                    tracing::warn!(%error, port = accepting.settings.port, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -69,9 +77,8 @@ impl Listener {
     }
 }
 
-fn accept(c2s: &Arc<C2s>, settings: &Arc<C2sListener>, stream: TcpStream, peer: SocketAddr) {
+fn accept(c2s: &Arc<C2s>, accepting: &Arc<Accepting>, stream: TcpStream, peer: SocketAddr) {
     // Stanzas are small and answers are waited for.
     let _ = stream.set_nodelay(true);
-    let (c2s, settings) = (c2s.clone(), settings.clone());
-    tokio::spawn(async move { c2s.serve(stream, peer, &settings).await });
+    tokio::spawn(c2s.clone().serve(stream, peer, accepting.clone()));
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use xmpp_core::xml::{Fault, Frame, Malformed, Scanner};
 use xmpp_core::{Condition, Element, Stanza, StanzaError, StreamCondition, StreamError, ns, sm};
 
+use super::admission::Permit;
 use super::buffers;
 use super::socket::Socket;
 use crate::router::{Fate, Router};
@@ -37,6 +38,8 @@ pub struct Reader {
     pub lang: Option<Arc<str>>,
     /// `<enable/>` was accepted on this session.
     pub managed: bool,
+    /// The connection's place among those that are allowed; given back with the reader.
+    pub _permit: Option<Permit>,
 }
 
 /// Why a reader stops.
@@ -68,22 +71,25 @@ impl Reader {
                 return stop;
             }
             let read = {
-                // Only here is it told to stop: a stanza that was begun reaches its fate.
-                let ready = tokio::select! {
-                    ready = self.socket.readable() => ready,
-                    _ = self.stop.notified() => return Stop::Told,
-                };
-                if ready.is_err() {
-                    return Stop::Lost;
-                }
                 let mut buffer = buffers::read_buffer();
                 match self.socket.try_read(&mut buffer) {
                     Ok(0) => return Stop::Lost,
                     Ok(read) => {
                         self.scanner.feed(&buffer[..read]);
-                        read
+                        Some(read)
                     }
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => continue,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => None,
+                    Err(_) => return Stop::Lost,
+                }
+            };
+            let Some(read) = read else {
+                // Only here is it told to stop: a stanza that was begun reaches its fate.
+                let ready = tokio::select! {
+                    ready = self.socket.readable() => ready,
+                    _ = self.stop.notified() => return Stop::Told,
+                };
+                match ready {
+                    Ok(()) => continue,
                     Err(_) => return Stop::Lost,
                 }
             };

@@ -20,6 +20,8 @@ pub enum Socket {
     Tls(TcpStream, Box<Mutex<ServerConnection>>),
     /// In memory, for tests that run in paused time.
     Pipe(PipeEnd),
+    /// Nothing: it was taken away to begin TLS on it.
+    Closed,
 }
 
 impl Socket {
@@ -37,6 +39,7 @@ impl Socket {
         match self {
             Socket::Plain(stream) | Socket::Tls(stream, _) => stream.peer_addr(),
             Socket::Pipe(pipe) => Ok(pipe.peer()),
+            Socket::Closed => Err(closed()),
         }
     }
 
@@ -44,6 +47,7 @@ impl Socket {
         match self {
             Socket::Plain(stream) | Socket::Tls(stream, _) => stream.readable().await,
             Socket::Pipe(pipe) => pipe.readable().await,
+            Socket::Closed => Err(closed()),
         }
     }
 
@@ -51,6 +55,7 @@ impl Socket {
         match self {
             Socket::Plain(stream) | Socket::Tls(stream, _) => stream.writable().await,
             Socket::Pipe(pipe) => pipe.writable().await,
+            Socket::Closed => Err(closed()),
         }
     }
 
@@ -60,6 +65,7 @@ impl Socket {
             Socket::Plain(stream) => stream.try_read(buffer),
             Socket::Tls(stream, connection) => read_tls(stream, &mut connection.lock(), buffer),
             Socket::Pipe(pipe) => pipe.try_read(buffer),
+            Socket::Closed => Err(closed()),
         }
     }
 
@@ -79,6 +85,7 @@ impl Socket {
                 }
             }
             Socket::Pipe(pipe) => pipe.try_write(bytes),
+            Socket::Closed => Err(closed()),
         }
     }
 
@@ -86,7 +93,7 @@ impl Socket {
     pub fn try_flush(&self) -> io::Result<()> {
         match self {
             Socket::Tls(stream, connection) => write_tls(stream, &mut connection.lock()),
-            Socket::Plain(_) | Socket::Pipe(_) => Ok(()),
+            Socket::Plain(_) | Socket::Pipe(_) | Socket::Closed => Ok(()),
         }
     }
 
@@ -120,6 +127,7 @@ impl Socket {
                 let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write);
             }
             Socket::Pipe(pipe) => pipe.close(),
+            Socket::Closed => {}
         }
     }
 
@@ -131,6 +139,10 @@ impl Socket {
             Err(shared) => Err(shared),
         }
     }
+}
+
+fn closed() -> io::Error {
+    io::ErrorKind::NotConnected.into()
 }
 
 fn read_tls(stream: &TcpStream, connection: &mut ServerConnection, buffer: &mut [u8]) -> io::Result<usize> {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use xmpp_core::Kind;
 use xmpp_core::sm::{self, Outgoing};
 
+use super::C2s;
 use super::buffers;
 use super::hold::{Hold, is_unimportant};
 use super::socket::Socket;
@@ -20,14 +21,14 @@ use crate::storage::Millis;
 
 /// One write carries at most about this much.
 const WRITE_BYTES: usize = 64 * 1024;
-/// A peer that takes nothing for so long is gone.
-const WRITE_STALL: Duration = Duration::from_secs(60);
 
 /// How the task treats its session; from the configuration, at bind.
 #[derive(Debug, Clone)]
 pub struct TaskSettings {
     pub ping_after: Duration,
     pub ping_timeout: Duration,
+    /// A peer that takes nothing for so long is gone.
+    pub write_timeout: Duration,
     pub unacknowledged_stanzas: usize,
     pub unacknowledged_bytes: usize,
     pub held_stanzas: usize,
@@ -35,6 +36,7 @@ pub struct TaskSettings {
 }
 
 pub struct Task {
+    pub(super) c2s: Arc<C2s>,
     pub(super) router: Arc<Router>,
     pub(super) session: Arc<Session>,
     pub(super) mail: mpsc::Receiver<Arc<Delivery>>,
@@ -78,15 +80,16 @@ enum Next {
 
 impl Task {
     pub fn new(
-        router: Arc<Router>,
+        c2s: Arc<C2s>,
         session: Arc<Session>,
         mail: mpsc::Receiver<Arc<Delivery>>,
         settings: Arc<TaskSettings>,
-        socket: Arc<Socket>,
-        generation: u64,
+        connection: Connection,
     ) -> Task {
-        let connection = Some(Connection { socket, generation });
+        let router = c2s.router.clone();
+        let connection = Some(connection);
         Task {
+            c2s,
             router,
             session,
             mail,
@@ -276,7 +279,7 @@ impl Task {
     }
 
     pub(super) async fn write(&self, socket: &Socket, mut bytes: &[u8]) -> bool {
-        let stalled = Instant::now() + WRITE_STALL;
+        let stalled = Instant::now() + self.settings.write_timeout;
         loop {
             let attempt = match bytes.is_empty() {
                 false => socket.try_write(bytes).map(|taken| bytes = &bytes[taken..]),

@@ -207,7 +207,8 @@ settings! {
         /// Failed attempts after which a stream is closed.
         now attempts_per_stream: u32 = 5, in 1..=100;
         /// Failed logins from one address within the window, after which further attempts from it are
-        /// refused; or "none".
+        /// refused; or "none". For other accounts one account counts with at most a tenth of the bound, so
+        /// that it alone never keeps them out.
         now failed_logins_per_address: Limit = Limit::AtMost(100), in 1..=1_000_000;
         /// The window of `failed_logins_per_address`.
         now failed_logins_per_address_seconds: u32 = 300, in 1..=86_400;

@@ -4,3 +4,26 @@
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::{Config, MainStore};
+use crate::storage::{Store, StoreError};
+
+/// Opens the store that `storage.main` names.
+pub async fn open(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    match config.storage.main {
+        MainStore::Memory => Ok(Arc::new(memory::Memory::new())),
+        #[cfg(feature = "sqlite")]
+        MainStore::Sqlite => {
+            let path = config.storage.sqlite.path.clone().unwrap_or_else(|| data_dir.join("meerkat.db"));
+            Ok(Arc::new(sqlite::Sqlite::open(sqlite::Options::new(path)).await?))
+        }
+        #[cfg(not(feature = "sqlite"))]
+        MainStore::Sqlite => {
+            let _ = data_dir;
+            Err(StoreError::Unavailable("this binary was built without the feature `sqlite`".into()))
+        }
+    }
+}

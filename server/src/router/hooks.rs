@@ -2,8 +2,10 @@
 //!
 //! The order in which modules are called is the order of lines in `modules/mod.rs`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use xmpp_core::{BareJid, Element, Jid, Stanza, StanzaError};
 
@@ -89,6 +91,8 @@ pub trait OnArrived: Send + Sync {
 pub struct Delivered<'a> {
     /// As its recipients got it, the recipient's stanza-id included.
     pub stanza: &'a Stanza,
+    /// As it was sent.
+    pub sent: &'a Stanza,
     pub saved: Option<crate::storage::MessageId>,
     pub time: Millis,
     /// The local account it was addressed to, if it was one of ours.
@@ -116,6 +120,11 @@ pub trait OnSession: Send + Sync {
     fn on_bound<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
         Answer::Now(())
     }
+    /// It has become available: its first presence, or the first one behind an unavailable one, has been
+    /// shown to those who see it.
+    fn on_available<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
+        Answer::Now(())
+    }
     /// It is gone for good, and out of the session table; its queues are not yet disposed of.
     fn on_ended<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
         Answer::Now(())
@@ -134,6 +143,8 @@ pub struct Iq<'a> {
     pub query: Element,
     /// The asker's session, if it is one of this node.
     pub session: Option<&'a Arc<Session>>,
+    /// See [`Iq::then`].
+    pub behind: Mutex<Option<Fut<'static, ()>>>,
 }
 
 /// For whom an IQ is.
@@ -150,10 +161,47 @@ pub enum Target {
     Nobody(BareJid),
 }
 
+impl Iq<'_> {
+    /// For what can only be asked and not be set.
+    pub fn is_get(&self) -> Result<(), StanzaError> {
+        if self.is_set { Err(StanzaError::not_allowed()) } else { Ok(()) }
+    }
+
+    /// The asker's own account, for what nobody else may see or change: `error` for all others, so
+    /// that it does not show whose account exists.
+    pub fn own(&self, error: StanzaError) -> Result<&Arc<AccountInfo>, StanzaError> {
+        match &self.target {
+            Target::Own(account) => Ok(account),
+            _ => Err(error),
+        }
+    }
+
+    /// To be done once the answer is in the asker's mailbox, and before its next stanza is read.
+    pub fn then(&self, what: impl Future<Output = ()> + Send + 'static) {
+        *self.behind.lock() = Some(Box::pin(what));
+    }
+}
+
 pub type IqResult = Result<Option<Element>, StanzaError>;
 
 /// Answers the IQs of a namespace. The engine makes the reply of what is returned, so that none goes
 /// unanswered.
 pub trait AnswerIq: Send + Sync {
     fn answer<'a>(&'a self, iq: &'a Iq<'a>, router: &'a Arc<Router>) -> Answer<'a, IqResult>;
+}
+
+/// A client that has not authenticated and wants an account.
+pub struct Registrant<'a> {
+    /// The domain of the stream.
+    pub domain: &'a str,
+    pub address: IpAddr,
+    /// `set` or `get`.
+    pub is_set: bool,
+    /// The `<query/>` of `jabber:iq:register`.
+    pub query: Element,
+}
+
+/// Makes accounts for clients that have none (XEP-0077 section 3.1.1).
+pub trait RegisterAccount: Send + Sync {
+    fn register<'a>(&'a self, registrant: &'a Registrant<'a>, router: &'a Arc<Router>) -> Fut<'a, IqResult>;
 }

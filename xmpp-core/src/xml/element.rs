@@ -1,11 +1,11 @@
 //! A small tree, for what must be understood or built. What only passes through stays bytes.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Limits;
 use super::escape;
 use super::scope::Scope;
+use super::tag::Value;
 use super::tokens::{Start, Token, Tokens};
 use crate::ns;
 use crate::stream_error::StreamError;
@@ -26,8 +26,9 @@ struct Attribute {
     value: Box<str>,
 }
 
+/// What an element contains.
 #[derive(Debug, Clone, PartialEq)]
-enum Node {
+pub enum Node {
     Element(Element),
     Text(String),
 }
@@ -134,6 +135,18 @@ impl Element {
         self.attributes.iter().filter(|it| it.namespace.is_none()).map(|it| (&*it.name, &*it.value))
     }
 
+    /// Namespace (empty without a prefix), name and value of all attributes.
+    pub fn all_attributes(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.attributes
+            .iter()
+            .map(|it| (it.namespace.as_ref().map_or("", |(uri, _)| uri), &*it.name, &*it.value))
+    }
+
+    /// Elements and text in their order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
     /// `xml:lang` of this element itself.
     pub fn lang(&self) -> Option<&str> {
         self.attribute_ns("lang", ns::XML)
@@ -168,7 +181,7 @@ impl Element {
     /// The same inside an element of that default namespace.
     pub(crate) fn parse_in(xml: &str, parent_ns: &str) -> Result<Element, StreamError> {
         let mut scope = Scope::new(usize::MAX);
-        scope.declare("", Cow::Borrowed(parent_ns))?;
+        scope.declare("", Value::any(parent_ns))?;
         let mut tokens = Tokens::new(xml, scope, Limits::TRUSTED);
         let Some(Token::Start(start)) = tokens.next()? else {
             return Err(StreamError::not_well_formed("no element"));
@@ -272,3 +285,6 @@ impl Element {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::roster::Parties;
 use crate::plugins::sqlite::failure::{Failure, Named};
 use crate::plugins::sqlite::read::contact;
 use crate::storage::subscription::Effect;
-use crate::storage::{AccountNumber, Millis, StoreError, Written};
+use crate::storage::{AccountNumber, Millis, RosterLimits, StoreError, Written};
 
 pub async fn number(connection: &mut SqliteConnection, jid: &BareJid) -> Result<AccountNumber, Failure> {
     let number: Option<i64> = sqlx::query_scalar("SELECT number FROM account WHERE jid = ?")
@@ -116,7 +116,7 @@ pub async fn remove(
             .fetch_one(&mut *connection)
             .await?;
         let mut parties = Parties { connection: &mut *connection, named };
-        let mut pair = parties.pair((jid.clone(), true), (contact, is_local), u32::MAX).await?;
+        let mut pair = parties.pair((jid.clone(), true), (contact, is_local), RosterLimits::NONE).await?;
         effects.extend(pair.remove_account());
         parties.write_back(pair).await?;
     }

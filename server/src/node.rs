@@ -1,0 +1,297 @@
+//! A node, built in one place and in reading order: store, router, modules, TLS, connections.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use cluster::{Boot, SingleNode};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::c2s::C2s;
+use crate::c2s::admission::Admission;
+use crate::c2s::listener::{Listener, listen};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::directory::Directory;
+use crate::modules::{self, Parts};
+use crate::passwords::Passwords;
+use crate::plugins;
+use crate::router::{Domain, Domains, Router, Save, StanzaIds};
+use crate::session::End;
+use crate::storage::{Store, StoreError};
+use crate::telemetry::health::{Condition, Health};
+use crate::telemetry::metrics::Metrics;
+use crate::tls::{CertificateError, Tls};
+
+/// How often the store is asked how it is, and the certificates' expiry is counted.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+pub struct Node {
+    pub router: Arc<Router>,
+    pub c2s: Arc<C2s>,
+    pub directory: Arc<Directory>,
+    pub tls: Arc<Tls>,
+    pub metrics: Arc<Metrics>,
+    pub health: Health,
+    pub data_dir: PathBuf,
+    pub started: Instant,
+    /// As it is now; shared with the modules.
+    config: Arc<ArcSwap<Config>>,
+    stopping: watch::Sender<bool>,
+    store_is_well: Condition,
+    listens: Condition,
+}
+
+/// Where a node listens.
+pub struct Listening {
+    pub c2s: Vec<(SocketAddr, config::TlsMode)>,
+    pub metrics: Vec<SocketAddr>,
+}
+
+/// Why a node does not start. Each is a sentence that says what to do.
+#[derive(Debug)]
+pub enum StartError {
+    /// The data folder cannot be made or written.
+    DataDir {
+        folder: PathBuf,
+        error: std::io::Error,
+    },
+    Store(StoreError),
+    Modules(Vec<String>),
+    Certificates(Vec<CertificateError>),
+    /// A port cannot be listened on.
+    Listen {
+        address: SocketAddr,
+        key: String,
+        error: std::io::Error,
+    },
+}
+
+impl Node {
+    /// Opens the configured store and builds the node on it.
+    pub async fn open(mut config: Config, data_dir: &Path) -> Result<Arc<Node>, StartError> {
+        config.settle(data_dir.to_owned());
+        make_data_dir(data_dir)?;
+        let metrics = Arc::new(Metrics::default());
+        let store = plugins::open(&config, data_dir).await.map_err(StartError::Store)?;
+        Node::build(config, data_dir, store, Clock::System, metrics).await
+    }
+
+    /// Builds a node that does not listen yet.
+    pub async fn build(
+        config: Config,
+        data_dir: &Path,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Node>, StartError> {
+        let config = Arc::new(config);
+        let health = Health::default();
+        let (store_is_well, listens) = (health.condition("store"), health.condition("listeners"));
+
+        // What all nodes share, and what outlives a restart.
+        let ticket_key = shared_key::<32>(&store, "tls.tickets").await?;
+        let fake_key = shared_key::<32>(&store, "auth.fake_salts").await?;
+        let stanza_id_key = shared_key::<16>(&store, "router.stanza_ids").await?;
+
+        let cluster = Arc::new(SingleNode::new(Boot(micros_since_epoch())));
+        let router = Router::new(
+            store.clone(),
+            cluster,
+            clock,
+            metrics.clone(),
+            domains(&config),
+            StanzaIds::new(&stanza_id_key),
+            config.storage.cached_accounts as usize,
+        );
+        let passwords = Arc::new(Passwords::new(
+            config.auth.hashing_threads as usize,
+            config.auth.hashing_queue as usize,
+        ));
+        let live = Arc::new(ArcSwap::new(config.clone()));
+        let directory = Arc::new(Directory::new(&router, passwords.clone(), live.clone()));
+        let parts = Parts {
+            config: config.clone(),
+            live: live.clone(),
+            store: store.clone(),
+            directory: directory.clone(),
+        };
+        router.set_host(modules::install(&parts).map_err(StartError::Modules)?);
+
+        let tls = Tls::start(&config.tls, &config.general.hosts, data_dir, ticket_key)
+            .map(Arc::new)
+            .map_err(StartError::Certificates)?;
+        let admission = Arc::new(Admission::new(&config));
+        let (stopping, stops) = watch::channel(false);
+        let c2s =
+            C2s::new(router.clone(), tls.clone(), admission, passwords, config.clone(), fake_key, stops);
+        store_is_well.good();
+        let node = Node {
+            router,
+            c2s,
+            directory,
+            tls,
+            metrics,
+            health,
+            data_dir: data_dir.to_owned(),
+            started: Instant::now(),
+            config: live,
+            stopping,
+            store_is_well,
+            listens,
+        };
+        Ok(Arc::new(node))
+    }
+
+    /// Listens on every configured port.
+    pub fn listen(self: &Arc<Self>) -> Result<Listening, StartError> {
+        let config = self.config.load_full();
+        let mut listening = Listening { c2s: Vec::new(), metrics: Vec::new() };
+        for (index, settings) in config.listen.c2s.iter().enumerate() {
+            let address = SocketAddr::new(settings.ip, settings.port);
+            let refused =
+                |error| StartError::Listen { address, key: format!("listen.c2s[{index}].port"), error };
+            let listener = Listener::bind(settings).map_err(refused)?;
+            listening.c2s.push((listener.address().map_err(refused)?, settings.tls));
+            tokio::spawn(listener.run(self.c2s.clone(), self.stopping.subscribe()));
+        }
+        for (index, settings) in config.listen.metrics.iter().enumerate() {
+            let address = SocketAddr::new(settings.ip, settings.port);
+            let refused =
+                |error| StartError::Listen { address, key: format!("listen.metrics[{index}].port"), error };
+            let listener = listen(settings.ip, settings.port, 128).map_err(refused)?;
+            listening.metrics.push(listener.local_addr().map_err(refused)?);
+            tokio::spawn(crate::telemetry::http::serve(listener, self.metrics.clone(), self.health.clone()));
+        }
+        tokio::spawn(self.tls.clone().watch());
+        tokio::spawn(self.clone().look_around());
+        self.listens.good();
+        Ok(listening)
+    }
+
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Takes up what a new configuration changes without a restart. Gives every change, with whether
+    /// it applies now, and the certificates that cannot be used. Reads files: not for the reactor.
+    pub fn reload(&self, mut new: Config) -> (Vec<config::Change>, Vec<CertificateError>) {
+        let old = self.config.load_full();
+        new.settle(self.data_dir.clone());
+        let changes = config::diff(&old, &new);
+        let new = Arc::new(config::reloaded(&old, &new));
+        self.router.domains.store(Arc::new(domains(&new)));
+        let refused = self.tls.reload(&new.tls, &new.general.hosts);
+        // Before the streams ask the modules for their features.
+        self.config.store(new.clone());
+        self.c2s.reload(new);
+        (changes, refused)
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Asks the node to stop; whoever runs it then calls `stop`.
+    pub fn ask_to_stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Resolves when somebody has asked it to stop.
+    pub async fn until_asked_to_stop(&self) {
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    /// Stops accepting, ends every stream with `system-shutdown`, writes out what is due.
+    pub async fn stop(&self) {
+        self.ask_to_stop();
+        self.listens.bad("the server stops");
+        let drain = Duration::from_secs(self.config.load().general.drain_seconds.into());
+        let sessions = self.router.sessions.all();
+        tracing::info!(sessions = sessions.len(), "the server stops");
+        sessions.iter().for_each(|session| _ = session.end(End::Shutdown));
+        let ended = async {
+            for session in &sessions {
+                session.link.until_finished().await;
+            }
+        };
+        if tokio::time::timeout(drain, ended).await.is_err() {
+            tracing::warn!(left = self.router.sessions.len(), "some sessions did not end in time");
+        }
+        self.router.store.close().await;
+    }
+
+    /// Counts what only changes slowly.
+    async fn look_around(self: Arc<Self>) {
+        while !self.is_stopping() {
+            match self.router.store.health().await {
+                Ok(()) => self.store_is_well.good(),
+                Err(error) => self.store_is_well.bad(error.to_string()),
+            }
+            let expiry = self.tls.certificates().into_iter();
+            let expiry = expiry.map(|status| (status.file.display().to_string(), status.expires));
+            self.metrics.set_certificates(expiry);
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+fn domains(config: &Config) -> Domains {
+    let hosts = &config.general.hosts;
+    let domain = |name: &str| Domain {
+        save: match config.save(name) {
+            config::Save::Always => Save::Always,
+            config::Save::UnlessDelivered => Save::UnlessDelivered,
+        },
+        strict_iq: config.domain(name).strict_iq,
+    };
+    Domains {
+        default: hosts.first().map(|host| host.as_str().to_owned()).unwrap_or_default(),
+        by_name: hosts.iter().map(|host| (host.as_str().to_owned(), domain(host.as_str()))).collect(),
+    }
+}
+
+/// A random value that the store keeps from the first start on.
+async fn shared_key<const N: usize>(store: &Arc<dyn Store>, name: &str) -> Result<[u8; N], StartError> {
+    let mut proposed = vec![0; N];
+    crate::c2s::chance(&mut proposed);
+    let kept = store.shared_secret(name, proposed).await.map_err(StartError::Store)?;
+    kept.try_into()
+        .map_err(|_| StartError::Store(StoreError::Damaged(format!("the secret {name} has another length"))))
+}
+
+fn make_data_dir(folder: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| StartError::DataDir { folder: folder.to_owned(), error })
+}
+
+fn micros_since_epoch() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_micros() as u64)
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::DataDir { folder, error } => write!(
+                f,
+                "the data folder {} cannot be used: {error}; name another by --data or general.data_dir",
+                folder.display()
+            ),
+            StartError::Store(error) => error.fmt(f),
+            StartError::Modules(errors) => f.write_str(&errors.join("\n")),
+            StartError::Certificates(errors) => {
+                let lines: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
+                f.write_str(&lines.join("\n"))
+            }
+            StartError::Listen { address, key, error } => {
+                write!(f, "cannot listen on {address} ({key}): {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
