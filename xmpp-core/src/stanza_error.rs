@@ -329,3 +329,42 @@ impl StanzaError {
         Some(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_and_read() {
+        let mut names = std::collections::HashSet::new();
+        for condition in Condition::ALL {
+            assert!(names.insert(condition.as_str()));
+            let error = StanzaError::new(condition);
+            assert_eq!(StanzaError::from_element(&error.to_element()), Some(error));
+        }
+        let error = StanzaError::new(Condition::Gone)
+            .with_type(ErrorType::Modify)
+            .with_address("xmpp:a@b")
+            .with_text("moved & gone")
+            .with_extra(Element::new("x", "urn:x"))
+            .with_by("b".parse().unwrap());
+        assert_eq!(StanzaError::from_element(&error.to_element()), Some(error.clone()));
+        assert_eq!(
+            error.to_element().to_xml(),
+            "<error xmlns='jabber:client' type='modify' by='b'>\
+             <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:a@b</gone>\
+             <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>moved &amp; gone</text><x xmlns='urn:x'/></error>"
+        );
+    }
+
+    #[test]
+    fn read_tolerantly() {
+        let read = |xml: &str| StanzaError::from_element(&Element::parse(xml.as_bytes()).unwrap());
+        let nothing = read("<error/>").unwrap();
+        assert_eq!((nothing.condition, nothing.type_), (Condition::UndefinedCondition, ErrorType::Cancel));
+        let unknown =
+            read("<error type='strange' by='@'><new xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>");
+        assert_eq!(unknown, read("<error/>"));
+        assert_eq!(read("<problem/>"), None);
+    }
+}

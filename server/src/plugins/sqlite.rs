@@ -12,6 +12,7 @@ mod append;
 mod apply;
 mod books;
 mod chores;
+mod delete;
 mod failure;
 mod load;
 mod open;
@@ -73,6 +74,7 @@ impl Sqlite {
             chores: Chores::new(start.dead, start.removals),
             takings_at: None,
             failed: None,
+            pause: None,
             lock: Some(lock),
         };
         tokio::spawn(writer.run());
@@ -125,3 +127,6 @@ impl Store for Sqlite {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use server::storage::subscription::{Effect, Verb};
-use server::storage::{AccountNumber, RosterItem, RosterLimits, RosterVersion, StoreError, Subscription, Write, Written};
+use server::storage::{
+    AccountNumber, RosterItem, RosterLimits, RosterVersion, StoreError, Subscription, Write, Written,
+};
 
 use crate::stage::{Stage, bare};
 

@@ -57,6 +57,7 @@ impl Options {
         let options = SqliteConnectOptions::new()
             .filename(&self.path)
             .read_only(true)
+            .row_buffer_size(256)
             .busy_timeout(self.lock_wait)
             .pragma("cell_size_check", "ON")
             .disable_statement_logging();
