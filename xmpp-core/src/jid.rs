@@ -10,6 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use memchr::memchr;
 use smallvec::SmallVec;
 
 pub use prepare::{prepare_domain, prepare_local, prepare_password, prepare_resource};
@@ -53,12 +54,12 @@ impl Jid {
     /// Splits by RFC 7622 section 3.2 (the first `/` begins the resource, the first `@` before it ends the
     /// local part) and prepares each part. What is prepared already costs one allocation.
     pub fn parse(text: &str) -> Result<Jid, JidError> {
-        let (bare, resource) = match text.split_once('/') {
-            Some((bare, resource)) => (bare, Some(resource)),
+        let (bare, resource) = match memchr(b'/', text.as_bytes()) {
+            Some(at) => (&text[..at], Some(&text[at + 1..])),
             None => (text, None),
         };
-        let (local, domain) = match bare.split_once('@') {
-            Some((local, domain)) => (Some(local), domain),
+        let (local, domain) = match memchr(b'@', bare.as_bytes()) {
+            Some(at) => (Some(&bare[..at]), &bare[at + 1..]),
             None => (None, bare),
         };
         if prepare::is_prepared(local, domain, resource)? {

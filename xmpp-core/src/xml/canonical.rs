@@ -29,6 +29,8 @@ impl<'o> Canonical<'o> {
     /// inherit.
     pub fn new(content: NamespaceId, out: &'o mut Vec<u8>, max_bytes: usize) -> Canonical<'o> {
         out.clear();
+        // Most payloads need no more.
+        out.reserve(512);
         let mut open = SmallVec::new();
         open.push(content);
         Canonical { out, children: SmallVec::new(), open, tag_is_open: false, max_bytes }

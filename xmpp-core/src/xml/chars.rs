@@ -64,21 +64,25 @@ pub fn plain_value(text: &str) -> usize {
     skip_plain(text.as_bytes(), special, PLAIN_VALUE)
 }
 
-/// Skips blocks without a special byte first: comparisons without branches over a fixed length become
-/// vector instructions. Goes on behind characters that only begin like the ones that XML excludes.
+/// Goes on behind characters that only begin like the ones that XML excludes.
 fn skip_plain(bytes: &[u8], special: impl Fn(u8) -> bool, class: u8) -> usize {
-    let clean = |block: &&[u8; 16]| u128::from_ne_bytes(block.map(|byte| u8::from(special(byte)))) == 0;
-    let mut at = 0;
-    loop {
-        let (blocks, _) = bytes.get(at..).unwrap_or_default().as_chunks::<16>();
-        at += blocks.iter().take_while(clean).count() * 16;
-        at += span(bytes.get(at..).unwrap_or_default(), class);
-        match bytes.get(at..).unwrap_or_default() {
-            [0xEF, 0xBF, 0xBE | 0xBF, ..] => return at,
-            [0xEF, _, _, ..] => at += 3,
-            _ => return at,
-        }
+    let mut at = skip_blocks(bytes, &special, class);
+    while let Some([0xEF, second, third, ..]) = bytes.get(at..)
+        && !matches!((second, third), (0xBF, 0xBE | 0xBF))
+    {
+        at += 3;
+        at += skip_blocks(bytes.get(at..).unwrap_or_default(), &special, class);
     }
+    at
+}
+
+/// Skips blocks without a special byte first: comparisons without branches over a fixed length become
+/// vector instructions.
+fn skip_blocks(bytes: &[u8], special: impl Fn(u8) -> bool, class: u8) -> usize {
+    let (blocks, _) = bytes.as_chunks::<16>();
+    let clean = |block: &&[u8; 16]| u128::from_ne_bytes(block.map(|byte| u8::from(special(byte)))) == 0;
+    let skipped = blocks.iter().take_while(clean).count() * 16;
+    skipped + span(bytes.get(skipped..).unwrap_or_default(), class)
 }
 
 /// `Char` of XML 1.0 section 2.2.
