@@ -30,13 +30,13 @@ impl Router {
     pub(super) fn deliver_unsaved(self: &Arc<Self>, letter: Letter, to: &Jid) -> Option<Letter> {
         let delivery = Arc::new(Delivery::new(letter.stanza.clone(), letter.time));
         let given = self.give(&delivery, to);
-        if given.is_empty() {
-            if !letter.owners.is_empty() {
-                return Some(letter);
-            }
-            self.untaken(&letter);
+        if given.is_empty() && !letter.owners.is_empty() {
+            return Some(letter);
         }
         self.after_delivery(&letter, &delivery, &given);
+        if given.is_empty() {
+            self.untaken(&letter);
+        }
         None
     }
 
