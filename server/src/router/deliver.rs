@@ -15,13 +15,16 @@ use crate::storage::{AccountNumber, MessageId};
 type Given = SmallVec<[Arc<Session>; 4]>;
 
 impl Router {
-    /// Delivers a message that is saved (`id`) or that needs no save. False when nobody took it.
+    /// Delivers a message that is saved (`id`) or that needs no save. False when nobody took it; of one
+    /// that is not saved the modules have not heard then.
     pub(super) fn deliver(self: &Arc<Self>, letter: &Letter, to: &Jid, id: Option<MessageId>) -> bool {
         let owner = letter.recipient.as_ref().map(|r| r.number);
         let stanza = self.with_stanza_id(&letter.stanza, owner, id);
         let delivery = Arc::new(Delivery::saved(stanza, letter.time, id));
         let given = self.give(&delivery, to);
-        self.after_delivery(letter, &delivery, &given);
+        if id.is_some() || !given.is_empty() {
+            self.after_delivery(letter, &delivery, &given);
+        }
         !given.is_empty()
     }
 
@@ -35,6 +38,7 @@ impl Router {
                 return Some(letter);
             }
             self.untaken(&letter);
+            return None;
         }
         self.after_delivery(&letter, &delivery, &given);
         None
@@ -65,7 +69,7 @@ impl Router {
     }
 
     /// A message that nobody gets, since it was refused or dropped behind SENT: for those who copy what
-    /// is sent.
+    /// is sent. To its recipient it never came (messages.md, rules 1 and 22).
     pub(super) fn undelivered(self: &Arc<Self>, letter: &Letter) {
         if letter.stanza.kind == Kind::Message {
             let delivered = Delivered {
@@ -73,7 +77,7 @@ impl Router {
                 sent: &letter.stanza,
                 saved: None,
                 time: letter.time,
-                recipient: letter.recipient.as_ref().map(|r| &r.jid),
+                recipient: None,
                 sender: letter.session(),
                 given: &[],
             };

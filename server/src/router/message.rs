@@ -63,8 +63,11 @@ impl Router {
     pub(super) fn untaken(self: &Arc<Self>, letter: &Letter) -> Fate {
         let says_something = letter.stanza.payload.has("body", xmpp_core::ns::CLIENT);
         let silent = matches!(letter.stanza.type_, Type::Headline | Type::Error) || !says_something;
-        let verdict = if silent { Verdict::Drop } else { Verdict::Refuse(unavailable()) };
-        self.conclude(letter, verdict)
+        if silent {
+            self.undelivered(letter);
+            return Fate::Decided;
+        }
+        self.conclude(letter, Verdict::Refuse(unavailable()))
     }
 }
 
