@@ -110,7 +110,9 @@ impl Reader {
                 Frame::Stanza(stanza) => self.stanza(stanza).await,
                 Frame::Malformed(malformed) => self.malformed(malformed).await,
                 // RFC 6120 section 4.9.1.1: who is told of an error closes the stream and says no more.
-                Frame::Element(element) if element.is("error", ns::STREAM) => return Some(self.close().await),
+                Frame::Element(element) if element.is("error", ns::STREAM) => {
+                    return Some(self.close().await);
+                }
                 Frame::Element(element) => self.element(element).await,
                 Frame::Header(_) => Err(StreamError::new(StreamCondition::NotWellFormed)),
                 Frame::Close => return Some(self.close().await),

@@ -15,16 +15,13 @@ use crate::storage::{AccountNumber, MessageId};
 type Given = SmallVec<[Arc<Session>; 4]>;
 
 impl Router {
-    /// Delivers a message that is saved (`id`) or that needs no save. False when nobody took it; of one
-    /// that is not saved the modules have not heard then.
+    /// Delivers a message that is saved (`id`) or that needs no save. False when nobody took it.
     pub(super) fn deliver(self: &Arc<Self>, letter: &Letter, to: &Jid, id: Option<MessageId>) -> bool {
         let owner = letter.recipient.as_ref().map(|r| r.number);
         let stanza = self.with_stanza_id(&letter.stanza, owner, id);
         let delivery = Arc::new(Delivery::saved(stanza, letter.time, id));
         let given = self.give(&delivery, to);
-        if id.is_some() || !given.is_empty() {
-            self.after_delivery(letter, &delivery, &given);
-        }
+        self.after_delivery(letter, &delivery, &given);
         !given.is_empty()
     }
 
@@ -33,14 +30,13 @@ impl Router {
     pub(super) fn deliver_unsaved(self: &Arc<Self>, letter: Letter, to: &Jid) -> Option<Letter> {
         let delivery = Arc::new(Delivery::new(letter.stanza.clone(), letter.time));
         let given = self.give(&delivery, to);
-        if given.is_empty() {
-            if !letter.owners.is_empty() {
-                return Some(letter);
-            }
-            self.untaken(&letter);
-            return None;
+        if given.is_empty() && !letter.owners.is_empty() {
+            return Some(letter);
         }
         self.after_delivery(&letter, &delivery, &given);
+        if given.is_empty() {
+            self.untaken(&letter);
+        }
         None
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::Connection;
 
 use super::*;
+use crate::plugins::sqlite::open::suffixed;
 
 #[tokio::test]
 async fn a_file_that_another_process_has_locked() {
@@ -59,6 +60,51 @@ async fn a_file_that_may_grow_no_more() {
     assert_eq!(bodies(&store, romeo).await, [0]);
     store.close().await;
     assert_eq!(bodies(&place.open().await, romeo).await, [0]);
+}
+
+/// A disk that the system turned read-only, as far as a file can play it.
+#[tokio::test]
+async fn a_file_that_nobody_may_write_for_a_while() {
+    let place = Place::new();
+    let store = place.open().await;
+    let romeo = account(&store, "romeo@example.com").await;
+    save(&store, romeo, 0..3).await;
+    {
+        let Some(_immutable) = Immutable::make(&place) else {
+            eprintln!("Files cannot be made immutable here; the other faults stand for this one.");
+            return;
+        };
+        let mut kinds = Vec::new();
+        for _ in 0..2 {
+            kinds.push(store.save(drafts(romeo, 3..4, 0)).await.err());
+        }
+        assert!(kinds.iter().all(|kind| matches!(kind, Some(StoreError::Unavailable(_)))), "{kinds:?}");
+        assert_eq!(bodies(&store, romeo).await, [0, 1, 2]);
+    }
+    save(&store, romeo, 4..5).await;
+    assert_eq!(bodies(&store, romeo).await, [0, 1, 2, 4]);
+}
+
+/// Ends with its value, so that the folder can be removed whatever the test does.
+struct Immutable([std::path::PathBuf; 2]);
+
+impl Immutable {
+    fn make(place: &Place) -> Option<Immutable> {
+        let files = Immutable(["", "-wal"].map(|suffix| suffixed(&place.path(), suffix)));
+        files.change("+i").then_some(files)
+    }
+
+    fn change(&self, attribute: &str) -> bool {
+        let mut change = std::process::Command::new("chattr");
+        change.arg(attribute).args(&self.0).stderr(std::process::Stdio::null());
+        change.status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Immutable {
+    fn drop(&mut self) {
+        self.change("-i");
+    }
 }
 
 #[tokio::test]
@@ -122,4 +168,26 @@ async fn a_refused_write_does_not_touch_its_neighbours() {
     let mut saved = bodies(&store, romeo).await;
     saved.sort_unstable();
     assert_eq!(saved, (0..200).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_disk_that_is_too_slow_does_not_fill_the_memory() {
+    let place = Place::new();
+    let options = Options { waiting_writes: 4, waiting_bytes: 10_000, ..Options::new(place.path()) };
+    let store = Arc::new(Sqlite::open(options).await.expect("opens"));
+    let romeo = account(&store, "romeo@example.com").await;
+    // None of them is waited for before all were asked.
+    let saving = |padding| store.save(drafts(romeo, 0..1, padding));
+    let (outcomes, health) =
+        tokio::join!(async { tokio::join!(saving(4000), saving(4000), saving(4000), saving(10)) }, async {
+            tokio::join!(store.health(), store.health(), store.health())
+        },);
+    let (first, second, third, fourth) = outcomes;
+    assert!(first.is_ok() && second.is_ok() && fourth.is_ok());
+    for refused in [third.err(), health.1.err(), health.2.err()] {
+        assert!(matches!(refused, Some(StoreError::Unavailable(_))), "{refused:?}");
+    }
+    assert_eq!(bodies(&store, romeo).await.len(), 3);
+    // Longer than all that may wait, it goes alone.
+    store.save(drafts(romeo, 0..1, 20_000)).await.expect("saves");
 }
