@@ -58,8 +58,9 @@ impl Task {
         let Attach { socket, generation, h, previd } = attach;
         if let Some(old) = self.connection.take() {
             // Behaviour 82: the old connection was only half dead.
-            let conflict = StreamError::new(StreamCondition::Conflict).to_xml();
-            let _ = old.socket.try_write(&conflict);
+            let mut last_words = StreamError::new(StreamCondition::Conflict).to_xml();
+            last_words.extend_from_slice(b"</stream:stream>");
+            let _ = old.socket.try_write(&last_words);
             old.socket.close();
         }
         self.connection = Some(Connection { socket, generation });
