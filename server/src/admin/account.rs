@@ -12,7 +12,7 @@ use super::protocol::Refusal;
 use super::{Admin, Answer, Told, done, listed, refusals};
 
 /// Accounts that are read from the store at one time.
-const PAGE: usize = 500;
+const PAGE: usize = 200;
 
 #[derive(Serialize, Deserialize, clap::Subcommand)]
 #[serde(rename_all = "camelCase")]

@@ -19,7 +19,7 @@ use crate::directory;
 /// Text that is sent at one time.
 const PART_BYTES: usize = 16 * 1024;
 /// How often progress is told where it is not seen on a terminal.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 pub fn import(
     file: &FilePath,

@@ -14,6 +14,7 @@ use crate::router::{Router, stanza_error, wait};
 use crate::session::{Delivery, Put, Session};
 use crate::storage::subscription::Verb;
 use crate::storage::{RosterLimits, StoreError, Write};
+use crate::telemetry::bound::Bound;
 
 /// A request is kept until it is answered, so that its size has a bound of its own (section 3.1.3,
 /// security warning).
@@ -108,6 +109,7 @@ impl SubscriptionModule {
         match router.change_rosters(&[sender, recipient], write).await {
             Ok(_) => Verdict::Done,
             Err(StoreError::Full(why)) => {
+                router.metrics.refused(Bound::RosterItems);
                 Verdict::Refuse(StanzaError::resource_constraint_wait().with_text(why))
             }
             Err(error) => Verdict::Refuse(stanza_error(&error)),

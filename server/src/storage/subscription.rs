@@ -40,6 +40,8 @@ pub enum Effect {
     SendPresence { from: BareJid, to: BareJid },
     /// `from` sends `unavailable` of each of its available resources to `to` (section 3.2.2).
     SendUnavailable { from: BareJid, to: BareJid },
+    /// `owner` has no room for one more request, so that this one was passed over.
+    NoRoom { owner: BareJid },
 }
 
 /// One local account's view of the other party, as its store loaded it and shall write it back.
@@ -217,6 +219,7 @@ fn receive(
     };
     let after = inbound(State::of(side.item.as_ref()), verb);
     if after.state.pending_in && side.item.is_none() && side.requests >= limits.requests {
+        effects.push(Effect::NoRoom { owner: party.jid.clone() });
         return None;
     }
     let shown = side.set(sender, after.state, request.as_ref().unwrap_or(&Bytes::new()));

@@ -121,14 +121,14 @@ fn lists_and_counts() {
     assert_eq!(server.ctl(&count).done(), "0\n");
 
     // More than are read from the store at one time.
-    let csv: String = (0..501).map(|number| format!("user{number:03}@localhost,p\n")).collect();
+    let csv: String = (0..201).map(|number| format!("user{number:03}@localhost,p\n")).collect();
     let csv = csv + "nurse@capulet.example,p\n";
-    server.ctl_with_input(&["account", "importUsers"], &csv).done();
-    let expected: Vec<String> = (0..501).map(|number| format!("user{number:03}@localhost")).collect();
+    server.ctl_with_input(&["account", "importUsers"], &csv).without_progress().done();
+    let expected: Vec<String> = (0..201).map(|number| format!("user{number:03}@localhost")).collect();
     assert_eq!(server.ctl(&list).done(), expected.join("\n") + "\n");
     assert_eq!(server.json(&list), json!({ "account": { "listUsers": expected } }));
-    assert_eq!(server.ctl(&count).done(), "501\n");
-    assert_eq!(server.json(&count), json!({ "account": { "countUsers": 501 } }));
+    assert_eq!(server.ctl(&count).done(), "201\n");
+    assert_eq!(server.json(&count), json!({ "account": { "countUsers": 201 } }));
     let other = ["account", "listUsers", "--domain", "Capulet.Example"];
     assert_eq!(server.ctl(&other).done(), "nurse@capulet.example\n");
 

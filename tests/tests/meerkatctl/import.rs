@@ -74,13 +74,13 @@ fn what_cannot_be_read_imports_nothing() {
 fn a_file_of_many_parts() {
     let server = Server::start();
     let good = |number: usize| format!("user{number}@localhost,{}\n", "long".repeat(40));
-    let mut csv: String = (1..=300).map(good).collect();
+    let mut csv: String = (1..=200).map(good).collect();
     csv.push_str("bad\n");
     csv.push_str(&format!("giant@localhost,{}\n", "x".repeat(1 << 20)));
     csv.push_str("last@localhost,x\n");
-    let said = server.ctl_with_input(&["account", "importUsers"], &csv);
-    assert_eq!(said.out, "301 accounts were made\n");
-    let refused = "line 301: a row is jid,password or user,domain,password; this one has 1 fields\n\
-                   line 302: this row is too long\n2 lines were refused\n";
+    let said = server.ctl_with_input(&["account", "importUsers"], &csv).without_progress();
+    assert_eq!(said.out, "201 accounts were made\n");
+    let refused = "line 201: a row is jid,password or user,domain,password; this one has 1 fields\n\
+                   line 202: this row is too long\n2 lines were refused\n";
     assert_eq!(said.error, refused);
 }

@@ -28,7 +28,7 @@ impl Peer {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 
-    fn is_closed(mut self) -> bool {
+    fn ends(mut self) -> bool {
         matches!(self.0.read(&mut [0]), Ok(0) | Err(_))
     }
 }
@@ -70,7 +70,7 @@ fn what_is_no_request_is_refused_and_ends_the_connection() {
         peer.send(request);
         assert_eq!(refused(&peer.line()), *code);
         if !request.ends_with(b"{}\n") {
-            assert!(peer.is_closed(), "{}", String::from_utf8_lossy(request));
+            assert!(peer.ends(), "{}", String::from_utf8_lossy(request));
         }
     }
     // A secret in a bad request is not repeated.
@@ -89,7 +89,7 @@ fn a_request_has_a_bound() {
     let mut peer = Peer::new(&server);
     peer.send(&vec![b'x'; (1 << 20) + 1]);
     assert_eq!(refused(&peer.line()), "badRequest");
-    assert!(peer.is_closed());
+    assert!(peer.ends());
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn connections_have_a_bound() {
     let peers: Vec<Peer> = (0..32).map(|_| Peer::new(&server)).collect();
     let mut one_more = Peer::new(&server);
     assert_eq!(refused(&one_more.line()), "busy");
-    assert!(one_more.is_closed());
+    assert!(one_more.ends());
     assert_eq!(server.ctl(&["status"]).refused(), "too many commands are under way; try again");
     drop(peers);
     // Their places are free once the server has seen them go.

@@ -55,6 +55,7 @@ fn written(effects: &[Effect]) -> Vec<String> {
             format!("{} to {}: {verb:?}{payload}", name(from), name(to)).to_lowercase()
         }
         Effect::SendPresence { from, to } => format!("{} to {}: presence", name(from), name(to)),
+        Effect::NoRoom { owner } => format!("no room for {}", name(owner)),
         Effect::SendUnavailable { from, to } => format!("{} to {}: unavailable", name(from), name(to)),
     };
     effects.iter().map(line).collect()
@@ -298,6 +299,6 @@ fn rosters_are_bounded() {
     assert!(matches!(refused, Err(StoreError::Full(_))));
     // The asked one's bound is none of the asker's business.
     let mut pair = Pair { from: party("romeo", here()), to: party("juliet", full()), limits: LIMITS };
-    assert_eq!(send(&mut pair, Verb::Subscribe), ["push romeo: juliet none ask #1"]);
+    assert_eq!(send(&mut pair, Verb::Subscribe), ["push romeo: juliet none ask #1", "no room for juliet"]);
     assert_eq!(item(&pair.to), None);
 }
