@@ -30,6 +30,8 @@ pub struct AccountInfo {
     pub banned: bool,
     /// Its block list (XEP-0191).
     pub blocked: Vec<Jid>,
+    /// Does somebody's subscription request wait for its answer?
+    pub is_asked: bool,
     /// Its contacts with a subscription or an `ask`, sorted by address.
     contacts: Vec<Contact>,
 }
@@ -93,14 +95,13 @@ impl Accounts {
             Some(account) => {
                 let blocked = self.store.blocked(account.number).await?;
                 let roster = self.store.roster(account.number).await?;
-                let banned = account.banned.is_some();
-                let contacts = contacts(roster);
                 Some(Arc::new(AccountInfo {
                     number: account.number,
                     jid: account.jid,
-                    banned,
+                    banned: account.banned.is_some(),
                     blocked,
-                    contacts,
+                    is_asked: roster.items.iter().any(|item| item.request.is_some()),
+                    contacts: contacts(roster),
                 }))
             }
         };

@@ -15,9 +15,9 @@ use crate::config::Config;
 use crate::passwords::Passwords;
 use crate::router::Router;
 use crate::session::End;
-use crate::storage::{Account, Authentication, StoreError, Write, Written};
+use crate::storage::{Account, Authentication, StoreError, Write};
 
-pub use import::{Imported, Refused};
+pub use import::{Imported, Refused, RowError};
 
 pub struct Directory {
     /// Weak, because the router's modules hold the directory.
@@ -49,11 +49,7 @@ pub enum DirectoryError {
 type Done = Result<(), DirectoryError>;
 
 impl Directory {
-    pub fn new(
-        router: &Arc<Router>,
-        passwords: Arc<Passwords>,
-        config: Arc<ArcSwap<Config>>,
-    ) -> Directory {
+    pub fn new(router: &Arc<Router>, passwords: Arc<Passwords>, config: Arc<ArcSwap<Config>>) -> Directory {
         Directory { router: Arc::downgrade(router), passwords, config }
     }
 
@@ -127,12 +123,11 @@ impl Directory {
     /// As `remove`; calls `then` when it is done, before the sessions end.
     pub async fn remove_and(&self, jid: &BareJid, then: impl FnOnce()) -> Done {
         let router = self.router()?;
-        let written = self.change(&router, jid, Write::RemoveAccount { jid: jid.clone() }).await?;
-        tracing::info!(%jid, "an account was removed");
+        let write = Write::RemoveAccount { jid: jid.clone() };
         // While its sessions stand: contacts see each of them go.
-        if let Written::Effects(effects) = written {
-            router.apply_effects(effects).await;
-        }
+        let removed = router.change_rosters(std::slice::from_ref(jid), write).await;
+        removed.map_err(|error| missing(jid, error))?;
+        tracing::info!(%jid, "an account was removed");
         then();
         end_sessions(&router, jid, End::Removed);
         Ok(())
@@ -189,18 +184,10 @@ impl Directory {
     }
 
     /// A write to an account that must exist.
-    async fn change(
-        &self,
-        router: &Router,
-        jid: &BareJid,
-        write: Write,
-    ) -> Result<Written, DirectoryError> {
-        let written = router.store.write(write).await.map_err(|error| match error {
-            StoreError::Conflict(_) => DirectoryError::Missing(jid.clone()),
-            error => DirectoryError::Store(error),
-        })?;
-        router.accounts.forget(jid);
-        Ok(written)
+    async fn change(&self, router: &Router, jid: &BareJid, write: Write) -> Done {
+        router.store.write(write).await.map_err(|error| missing(jid, error))?;
+        router.renew(jid).await;
+        Ok(())
     }
 
     /// The secrets of a new password, one per hash that the domain's mechanisms have.
@@ -245,12 +232,22 @@ fn hashes(config: &Config, domain: &str) -> Vec<ScramHash> {
     ScramHash::ALL.into_iter().filter(|hash| *hash == ScramHash::Sha256 || offered.contains(hash)).collect()
 }
 
+/// What a store says of a write to an account that must exist.
+fn missing(jid: &BareJid, error: StoreError) -> DirectoryError {
+    match error {
+        StoreError::Conflict(_) => DirectoryError::Missing(jid.clone()),
+        error => DirectoryError::Store(error),
+    }
+}
+
 fn served(router: &Router, domain: &str) -> Done {
     if router.is_served(domain) { Ok(()) } else { Err(DirectoryError::NotServed(domain.to_owned())) }
 }
 
 fn end_sessions(router: &Router, jid: &BareJid, end: End) {
-    router.sessions_of(jid).iter().for_each(|session| _ = session.end(end));
+    for session in router.sessions_of(jid) {
+        session.end(end);
+    }
 }
 
 impl std::fmt::Display for DirectoryError {

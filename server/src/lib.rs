@@ -15,4 +15,6 @@ pub mod router;
 pub mod session;
 pub mod storage;
 pub mod telemetry;
+#[cfg(test)]
+pub mod testing;
 pub mod tls;

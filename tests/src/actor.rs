@@ -1,128 +1,103 @@
-//! An actor: a client of the barest kind, that sends what it is told and remembers what it receives.
+//! An actor: a client of the barest kind, that says what it is told and hears what it is sent.
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use server::c2s::pipe::PipeEnd;
-use xmpp_core::xml::{Frame, Limits, Scanner};
-use xmpp_core::{BareJid, Element, Jid, Stanza, ns};
 
-/// Nothing that the server does takes longer, in paused time.
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::xml::{Heard, Node, StreamReader};
 
-pub struct Actor {
+pub const SM: &str = "urn:xmpp:sm:3";
+
+/// One connection and what has been heard on it.
+pub struct Connection {
     pipe: PipeEnd,
-    scanner: Scanner,
-    pub jid: Option<Jid>,
-    pub closed: bool,
+    reader: StreamReader,
+    /// Heard and put back.
+    heard: VecDeque<Heard>,
+    ended: bool,
 }
 
-impl Actor {
-    pub fn new(pipe: PipeEnd) -> Actor {
-        Actor { pipe, scanner: Scanner::new(Limits::default()), jid: None, closed: false }
+/// What a client with stream management (XEP-0198) keeps in mind.
+#[derive(Debug, Clone, Default)]
+pub struct Managed {
+    pub id: Option<String>,
+    /// Stanzas sent behind `<enable/>`, and received behind `<enabled/>`, on all connections.
+    pub sent: u32,
+    pub received: u32,
+}
+
+impl Connection {
+    pub fn new(pipe: PipeEnd) -> Connection {
+        Connection { pipe, reader: StreamReader::default(), heard: VecDeque::new(), ended: false }
     }
 
-    pub async fn send(&self, xml: &str) {
-        let mut bytes = xml.as_bytes();
+    /// A new stream begins on it.
+    pub fn restart(&mut self) {
+        self.reader = StreamReader::default();
+    }
+
+    pub async fn send(&self, mut bytes: &[u8]) -> Result<(), String> {
         while !bytes.is_empty() {
             match self.pipe.try_write(bytes) {
                 Ok(taken) => bytes = &bytes[taken..],
-                Err(e) if e.kind() == ErrorKind::WouldBlock => self.pipe.writable().await.expect("writable"),
-                Err(e) => panic!("cannot send {xml}: {e}"),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    let ready = tokio::time::timeout(Duration::from_secs(60), self.pipe.writable()).await;
+                    ready.map_err(|_| "the server reads no more")?.map_err(|e| e.to_string())?;
+                }
+                Err(e) => return Err(format!("the connection is gone: {e}")),
             }
+        }
+        Ok(())
+    }
+
+    /// What comes next, or `None` when nothing comes in that time.
+    pub async fn next(&mut self, within: Duration) -> Result<Option<Heard>, String> {
+        if let Some(heard) = self.heard.pop_front() {
+            return Ok(Some(heard));
+        }
+        match tokio::time::timeout(within, self.read()).await {
+            Ok(heard) => heard.map(Some),
+            Err(_) => Ok(None),
         }
     }
 
-    pub async fn send_stanza(&self, stanza: &Stanza) {
-        let mut out = Vec::new();
-        stanza.write(&mut out);
-        self.send(std::str::from_utf8(&out).expect("UTF-8")).await;
+    pub fn put_back(&mut self, heard: Heard) {
+        self.heard.push_front(heard);
     }
 
-    /// The next frame, or `None` when none comes within two (paused) seconds, or the stream is over.
-    pub async fn next(&mut self) -> Option<Frame> {
-        tokio::time::timeout(PATIENCE, self.read()).await.ok().flatten()
-    }
-
-    async fn read(&mut self) -> Option<Frame> {
+    async fn read(&mut self) -> Result<Heard, String> {
         loop {
-            match self.scanner.next() {
-                Ok(Some(frame)) => return Some(frame),
-                Ok(None) => {}
-                Err(error) => panic!("the server sent bad XML: {error:?}"),
+            let heard = self.reader.next().map_err(|error| format!("the server wrote bad XML: {error}"))?;
+            if let Some(heard) = heard {
+                return Ok(heard);
             }
             let mut buffer = [0; 4096];
             match self.pipe.try_read(&mut buffer) {
+                Ok(0) if self.ended => std::future::pending().await,
                 Ok(0) => {
-                    self.closed = true;
-                    return None;
+                    self.ended = true;
+                    return Ok(Heard::End);
                 }
-                Ok(read) => self.scanner.feed(&buffer[..read]),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => self.pipe.readable().await.ok()?,
-                Err(_) => return None,
+                Ok(read) => self.reader.feed(&buffer[..read]),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    self.pipe.readable().await.map_err(|e| e.to_string())?;
+                }
+                Err(e) => return Err(e.to_string()),
             }
         }
     }
+}
 
-    pub async fn stanza(&mut self) -> Stanza {
-        match self.next().await {
-            Some(Frame::Stanza(stanza)) => stanza,
-            other => panic!("expected a stanza, got {other:?}"),
-        }
-    }
+/// Is it the `<r/>` by which a server asks for an acknowledgement? It may come at any time.
+pub fn asks_for_acknowledgement(heard: &Heard) -> bool {
+    matches!(heard, Heard::Element(node) if node.is("r", SM))
+}
 
-    pub async fn element(&mut self) -> Element {
-        match self.next().await {
-            Some(Frame::Element(element)) => element,
-            other => panic!("expected an element, got {other:?}"),
-        }
-    }
-
-    pub async fn expect_nothing(&mut self) {
-        if let Some(frame) = self.next().await {
-            panic!("expected nothing, got {frame:?}");
-        }
-    }
-
-    /// Opens a stream; gives the features.
-    pub async fn open(&mut self, to: &str) -> Element {
-        self.send(&format!(
-            "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
-             xmlns:stream='http://etherx.jabber.org/streams' to='{to}' version='1.0'>"
-        ))
-        .await;
-        match self.next().await {
-            Some(Frame::Header(_)) => self.element().await,
-            other => panic!("expected a stream header, got {other:?}"),
-        }
-    }
-
-    /// PLAIN, up to the features behind authentication.
-    pub async fn authenticate(&mut self, account: &BareJid, password: &str) -> Element {
-        self.open(account.domain()).await;
-        let message = BASE64.encode(format!("\0{}\0{password}", account.local().unwrap_or_default()));
-        self.send(&format!("<auth xmlns='{}' mechanism='PLAIN'>{message}</auth>", ns::SASL)).await;
-        let answer = self.element().await;
-        assert_eq!(answer.name(), "success", "{}", answer.to_xml());
-        self.scanner.reset();
-        self.open(account.domain()).await
-    }
-
-    pub async fn login(&mut self, account: &BareJid, password: &str, resource: &str) {
-        self.authenticate(account, password).await;
-        self.send(&format!(
-            "<iq type='set' id='bind'><bind xmlns='{}'><resource>{resource}</resource></bind></iq>",
-            ns::BIND
-        ))
-        .await;
-        let bound = self.stanza().await;
-        let jid =
-            bound.payload.get("bind", ns::BIND).and_then(|bind| Some(bind.find("jid", ns::BIND)?.content()));
-        self.jid = Some(jid.expect("an address").parse().expect("a good one"));
-    }
-
-    /// The connection breaks, without a word.
-    pub fn cut(self) {}
+/// Is it presence of somebody who comes or goes? Requests and answers to them are more than that.
+pub fn is_presence(node: &Node) -> bool {
+    node.is_stanza()
+        && node.name == "presence"
+        && matches!(node.attribute("type"), None | Some("unavailable"))
 }

@@ -1,4 +1,7 @@
-//! What the tests share: a server in this process, and actors who speak XMPP to it.
+//! What the tests share: a server in this process, actors who speak XMPP to it, and the language in
+//! which plays are written.
 
 pub mod actor;
+pub mod play;
 pub mod stage;
+pub mod xml;

@@ -8,13 +8,13 @@ use server::clock::Clock;
 use server::config::{Config, TlsMode};
 use server::node::Node;
 use server::plugins::memory::Memory;
-use server::storage::{Store, Write};
+use server::storage::{RosterItem, Store, Subscription, Users, Write, Written};
 use server::telemetry::metrics::Metrics;
 use tempfile::TempDir;
 use xmpp_core::BareJid;
 use xmpp_core::sasl::{ScramHash, ScramSecret};
 
-use crate::actor::Actor;
+use crate::actor::Connection;
 
 /// Everybody's password.
 pub const PASSWORD: &str = "secret";
@@ -22,51 +22,68 @@ pub const PASSWORD: &str = "secret";
 pub struct Stage {
     pub node: Arc<Node>,
     pub store: Arc<Memory>,
-    _folder: TempDir,
+    config: Config,
+    clock: Clock,
+    folder: TempDir,
 }
 
 impl Stage {
-    pub async fn new() -> Stage {
-        Stage::with(Config::default()).await
-    }
-
-    pub async fn with(mut config: Config) -> Stage {
+    pub async fn new(mut config: Config) -> Result<Stage, String> {
         config.auth.plain_without_tls = true;
-        let folder = TempDir::new().expect("a folder");
+        let folder = TempDir::new().map_err(|e| format!("no folder for the server: {e}"))?;
         let store = Arc::new(Memory::new());
-        let shared: Arc<dyn Store> = store.clone();
-        let metrics = Arc::new(Metrics::default());
-        let node = Node::build(config, folder.path(), shared, Clock::runtime(), metrics).await;
-        let node = node.unwrap_or_else(|error| panic!("the node does not start: {error}"));
-        Stage { node, store, _folder: folder }
+        let clock = Clock::runtime();
+        let node = build(&config, &folder, &store, clock).await?;
+        Ok(Stage { node, store, config, clock, folder })
     }
 
-    /// Makes an account, `romeo` or `romeo@another.example`.
-    pub async fn account(&self, name: &str) -> BareJid {
-        let jid = self.jid(name);
-        let secret = |hash| ScramSecret::derive(hash, PASSWORD, b"a salt of 16 byt", 1).expect("a password");
-        let secrets = vec![secret(ScramHash::Sha1), secret(ScramHash::Sha256)];
+    /// As the process would that starts again: what is not in the store is forgotten.
+    pub async fn restart(&mut self) -> Result<(), String> {
+        self.node = build(&self.config, &self.folder, &self.store, self.clock).await?;
+        Ok(())
+    }
+
+    pub async fn create_account(&self, jid: &BareJid) -> Result<(), String> {
+        let secret = |hash| ScramSecret::derive(hash, PASSWORD, b"a salt of 16 byt", 1);
+        let secrets = [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512].map(secret);
+        let secrets: Result<Vec<ScramSecret>, _> = secrets.into_iter().collect();
+        let secrets = secrets.map_err(|e| format!("{e:?}"))?;
         let write = Write::CreateAccount { jid: jid.clone(), secrets, time: 1, roster_epoch: 7 };
-        self.store.write(write).await.expect("a new account");
-        jid
+        self.store.write(write).await.map(drop).map_err(|e| e.to_string())
     }
 
-    pub fn jid(&self, name: &str) -> BareJid {
-        let text = if name.contains('@') { name.to_owned() } else { format!("{name}@localhost") };
-        BareJid::parse(&text).expect("an address")
+    /// Puts an item into a roster, before anybody is there to see it.
+    pub async fn put_contact(
+        &self,
+        owner: &BareJid,
+        contact: &BareJid,
+        subscription: Subscription,
+    ) -> Result<(), String> {
+        let account = self.store.account(owner).await.map_err(|e| e.to_string())?;
+        let account = account.ok_or_else(|| format!("{owner} has no account"))?;
+        let item = RosterItem { subscription, ..RosterItem::new(contact.clone()) };
+        let write = Write::PutRosterItem { owner: account.number, item, limit: u32::MAX };
+        let written: Written = self.store.write(write).await.map_err(|e| e.to_string())?;
+        self.node.router.accounts.forget(owner);
+        drop(written);
+        Ok(())
     }
 
     /// A connection without a word said.
-    pub fn connect(&self) -> Actor {
-        let (server, client) = pipe(SocketAddr::from(([192, 0, 2, 1], 50000)));
-        tokio::spawn(self.node.c2s.clone().serve_pipe(server, TlsMode::None));
-        Actor::new(client)
+    pub fn connect(&self, peer: SocketAddr, mode: TlsMode) -> Connection {
+        let (server, client) = pipe(peer);
+        tokio::spawn(self.node.c2s.clone().serve_pipe(server, mode));
+        Connection::new(client)
     }
+}
 
-    /// An account's client, logged in and bound, without presence.
-    pub async fn login(&self, name: &str, resource: &str) -> Actor {
-        let mut actor = self.connect();
-        actor.login(&self.jid(name), PASSWORD, resource).await;
-        actor
-    }
+async fn build(
+    config: &Config,
+    folder: &TempDir,
+    store: &Arc<Memory>,
+    clock: Clock,
+) -> Result<Arc<Node>, String> {
+    let shared: Arc<dyn Store> = store.clone();
+    let node = Node::build(config.clone(), folder.path(), shared, clock, Arc::new(Metrics::default())).await;
+    node.map_err(|error| format!("the server does not start: {error}"))
 }

@@ -15,7 +15,17 @@ const RULES: &[Rule] = &[
     Rule {
         room: "xmpp-core/src",
         except: &[],
-        never: &["tokio::", "TcpStream", "TcpListener", "UdpSocket", "std::fs", "SystemTime", "Instant::now", "rand::", "std::thread"],
+        never: &[
+            "tokio::",
+            "TcpStream",
+            "TcpListener",
+            "UdpSocket",
+            "std::fs",
+            "SystemTime",
+            "Instant::now",
+            "rand::",
+            "std::thread",
+        ],
         why: "xmpp-core knows no sockets, tasks, clock, chance or files",
     },
     Rule {

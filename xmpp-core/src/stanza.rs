@@ -208,20 +208,29 @@ impl Stanza {
 
     fn write_with(&self, namespace: Option<&str>, out: &mut Vec<u8>) {
         let name = self.kind.as_str();
+        // Room for the addresses, the id and the type of an ordinary stanza besides.
+        out.reserve(self.payload.len_bytes() + 256);
         out.push(b'<');
         out.extend_from_slice(name.as_bytes());
-        let attributes = [
-            ("xmlns", namespace),
-            ("from", self.from.as_ref().map(Jid::as_str)),
-            ("to", self.to.as_ref().map(Jid::as_str)),
-            ("id", self.id.as_deref()),
-            ("type", self.type_.as_str()),
-            ("xml:lang", self.lang.as_deref()),
-        ];
-        for (name, value) in attributes {
-            if let Some(value) = value {
-                escape::attribute(name, value, out);
-            }
+        if let Some(namespace) = namespace {
+            escape::attribute("xmlns", namespace, out);
+        }
+        if let Some(from) = &self.from {
+            write_address(b" from='", from, out);
+        }
+        if let Some(to) = &self.to {
+            write_address(b" to='", to, out);
+        }
+        if let Some(id) = &self.id {
+            escape::attribute("id", id, out);
+        }
+        if let Some(type_) = self.type_.as_str() {
+            out.extend_from_slice(b" type='");
+            out.extend_from_slice(type_.as_bytes());
+            out.push(b'\'');
+        }
+        if let Some(lang) = &self.lang {
+            escape::attribute("xml:lang", lang, out);
         }
         if self.payload.is_empty() {
             out.extend_from_slice(b"/>");
@@ -233,4 +242,15 @@ impl Stanza {
         out.extend_from_slice(name.as_bytes());
         out.push(b'>');
     }
+}
+
+/// RFC 7622 section 3.3.1 keeps all that would need escaping out of a local part, and no domain has it.
+fn write_address(attribute: &[u8], address: &Jid, out: &mut Vec<u8>) {
+    out.extend_from_slice(attribute);
+    out.extend_from_slice(address.bare_str().as_bytes());
+    if let Some(resource) = address.resource() {
+        out.push(b'/');
+        escape::value(resource, out);
+    }
+    out.push(b'\'');
 }

@@ -51,7 +51,22 @@ pub async fn bind(
     for (_, hook) in &router.host().session {
         hook.on_bound(&session, router).get().await;
     }
+    if let Err(error) = still_welcome(router, account).await {
+        session.end(End::Removed);
+        router.close_session(&session, End::Removed, Vec::new()).await;
+        return Err(error);
+    }
     Ok(Bound { session, mail })
+}
+
+/// Was the account removed or banned since it logged in? Who did that ended the sessions that were in
+/// the table by then; this one is in the table by now.
+async fn still_welcome(router: &Router, account: &AccountInfo) -> Result<(), StanzaError> {
+    match router.accounts.find(&account.jid).get().await {
+        Ok(Some(now)) if now.number == account.number && !now.banned => Ok(()),
+        Ok(_) => Err(StanzaError::new(Condition::NotAllowed)),
+        Err(_) => Err(wait()),
+    }
 }
 
 /// RFC 6120 section 7.7.2.2: what a new session does that wants the resource of another.

@@ -100,6 +100,7 @@ fn stream_settings(
         start_tls,
         mechanisms: mechanisms(config),
         plain_without_tls: config.auth.plain_without_tls,
+        login_attempts: config.auth.attempts_per_stream,
         fakes: Fakes { key: fake_key, iterations: config.auth.scram_iterations },
         max_bytes: Some(config.limits.stanza_bytes as usize),
         idle_seconds: match config.c2s.ping_after_seconds {

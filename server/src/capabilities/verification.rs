@@ -162,8 +162,7 @@ mod tests {
     /// Section 5.2.
     #[test]
     fn the_simple_example() {
-        let query =
-            parse(&format!("<identity category='client' name='Exodus 0.9.1' type='pc'/>{FEATURES}"));
+        let query = parse(&format!("<identity category='client' name='Exodus 0.9.1' type='pc'/>{FEATURES}"));
         assert_eq!(ver(Hash::Sha1, &query).as_deref(), Ok("QgayPKawpkPSDYmwT/WM94uAlu0="));
     }
 
@@ -192,7 +191,8 @@ mod tests {
         assert_eq!(twice(&form), Err(IllFormed::AmbiguousForm));
         let two_values = FORM_TYPE.replace("<value>", "<value>another</value><value>");
         assert_eq!(ver(Hash::Sha1, &psi(&two_values)), Err(IllFormed::AmbiguousForm));
-        let poisoned = "<identity category='client' type='pc' name='Exodus&lt;http://jabber.org/protocol/caps'/>";
+        let poisoned =
+            "<identity category='client' type='pc' name='Exodus&lt;http://jabber.org/protocol/caps'/>";
         assert_eq!(ver(Hash::Sha1, &parse(poisoned)), Err(IllFormed::Delimiter));
     }
 

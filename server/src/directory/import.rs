@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use xmpp_core::BareJid;
 
 use super::{Directory, DirectoryError};
@@ -44,7 +44,10 @@ impl Directory {
                 imported.note(under_way.join_next().await);
             }
             let this = self.clone();
-            under_way.spawn(async move { (line, this.import_row(fields).await) });
+            under_way.spawn(async move {
+                let done = this.import_row(fields).await;
+                Tried { line, done }
+            });
         }
         while !under_way.is_empty() {
             imported.note(under_way.join_next().await);
@@ -70,14 +73,20 @@ impl Directory {
 }
 
 impl Imported {
-    fn note(&mut self, done: Option<Result<(usize, Result<(), RowError>), tokio::task::JoinError>>) {
+    /// Nobody aborts a row's task, and none panics.
+    fn note(&mut self, tried: Option<Result<Tried, JoinError>>) {
+        let Some(Ok(Tried { line, done })) = tried else { return };
         match done {
-            Some(Ok((_, Ok(())))) => self.created += 1,
-            Some(Ok((line, Err(why)))) => self.refused.push(Refused { line, why }),
-            // Nobody aborts them, and they do not panic.
-            Some(Err(_)) | None => {}
+            Ok(()) => self.created += 1,
+            Err(why) => self.refused.push(Refused { line, why }),
         }
     }
+}
+
+/// A row that was tried.
+struct Tried {
+    line: usize,
+    done: Result<(), RowError>,
 }
 
 /// One row, and where it begins.

@@ -234,3 +234,6 @@ impl Finder {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,7 +119,9 @@ impl OnSent for LastActivity {
 impl LastActivity {
     fn note(&self, session: SessionId, stanza: &Stanza) {
         let mut status = stanza.payload.text_of("status", ns::CLIENT).unwrap_or_default();
-        status.truncate(status.floor_char_boundary(STATUS_MAX_BYTES));
+        while status.len() > STATUS_MAX_BYTES {
+            status.pop();
+        }
         let mut said = self.said.lock();
         match status.is_empty() {
             true => said.remove(&session),
@@ -141,5 +143,89 @@ impl OnSession for LastActivity {
                 tracing::debug!(jid = %session.jid, %error, "the time of the last logout was not noted");
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::storage::Subscription;
+    use crate::testing::Stage;
+
+    const QUERY: &str = "<query xmlns='jabber:iq:last'/>";
+
+    fn seconds(seconds: u64) -> String {
+        format!("<query xmlns='jabber:iq:last' seconds='{seconds}'/>")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_server_says_how_long_it_is_up() {
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        tokio::time::advance(Duration::from_secs(90)).await;
+        assert_eq!(juliet.ask("get", Some("example.com"), QUERY).await, seconds(90));
+        assert_eq!(juliet.ask("get", None, QUERY).await, seconds(0));
+        assert_eq!(juliet.ask("set", Some("example.com"), QUERY).await, "cancel not-allowed");
+    }
+
+    /// Section 3; behaviour 136.
+    #[tokio::test(start_paused = true)]
+    async fn an_account_says_how_long_it_is_away() {
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        stage.account("romeo@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        assert_eq!(juliet.ask("get", Some("nobody@example.com"), QUERY).await, "cancel service-unavailable");
+        assert_eq!(juliet.ask("get", Some("romeo@example.com"), QUERY).await, "auth forbidden");
+        stage.put_item("romeo@example.com", "juliet@example.com", Subscription::From).await;
+        assert_eq!(juliet.ask("get", Some("romeo@example.com"), QUERY).await, "cancel item-not-found");
+
+        let romeo = stage.bind("romeo@example.com/orchard").await;
+        romeo.send("<presence/>").await;
+        assert_eq!(juliet.ask("get", Some("romeo@example.com"), QUERY).await, seconds(0));
+        romeo.send("<presence type='unavailable'><status>Heading Home</status></presence>").await;
+        romeo.end().await;
+        tokio::time::advance(Duration::from_secs(903)).await;
+        assert_eq!(
+            juliet.ask("get", Some("romeo@example.com"), QUERY).await,
+            "<query xmlns='jabber:iq:last' seconds='903'>Heading Home</query>"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_last_session_logs_out() {
+        let stage = Stage::new().await;
+        let number = stage.account("romeo@example.com").await;
+        let orchard = stage.bind("romeo@example.com/orchard").await;
+        let street = stage.bind("romeo@example.com/street").await;
+        orchard.end().await;
+        assert_eq!(stage.router.store.last_logout(number).await, Ok(None));
+        let now = stage.router.now();
+        street.end().await;
+        assert_eq!(stage.router.store.last_logout(number).await, Ok(Some((now, String::new()))));
+    }
+
+    /// Section 4.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_not_asked_by_those_who_do_not_see_it() {
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        stage.account("romeo@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        let mut romeo = stage.bind("romeo@example.com/orchard").await;
+        let to = Some("romeo@example.com/orchard");
+        assert_eq!(juliet.ask("get", to, QUERY).await, "auth forbidden");
+        assert_eq!(romeo.received().await.len(), 0);
+
+        let stanza = format!("<iq id='2' type='get' to='romeo@example.com/orchard'>{QUERY}</iq>");
+        romeo.session.set_directed(&juliet.session.jid, true, 10);
+        juliet.send(&stanza).await;
+        assert!(romeo.received().await.iter().any(|iq| iq.contains("id='2'")));
+        romeo.session.set_directed(&juliet.session.jid, false, 10);
+        stage.put_item("romeo@example.com", "juliet@example.com", Subscription::From).await;
+        juliet.send(&stanza).await;
+        assert!(romeo.received().await.iter().any(|iq| iq.contains("id='2'")));
     }
 }

@@ -29,3 +29,20 @@ impl AnswerIq for LegacySession {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Stage;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_is_granted_and_does_nothing() {
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        let session = "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/>";
+        assert_eq!(juliet.ask("set", None, session).await, "");
+        assert_eq!(juliet.ask("set", Some("example.com"), session).await, "");
+        let to_another = juliet.ask("set", Some("romeo@example.com"), session).await;
+        assert_eq!(to_another, "cancel service-unavailable");
+    }
+}

@@ -3,16 +3,23 @@
 //! A module sees hooks, storage traits and the router; it never sees a socket, a plugin or another
 //! module. **The order of lines in [`install`] is the order in which they are called.**
 
+mod blocking;
 mod caps;
+mod carbons;
 mod contact;
 mod csi;
 mod disco;
 mod last_activity;
 mod legacy_session;
+mod offline;
 mod ping;
+mod presence;
 mod private_xml;
 mod register;
+mod roster;
+mod stanza_id;
 mod stream_management;
+mod subscription;
 mod time;
 mod vcard;
 mod version;
@@ -51,7 +58,17 @@ pub fn install(parts: &Parts) -> Result<Host, Vec<String>> {
     };
 
     // Guards.
+    add(on.blocking.enabled, Arc::new(blocking::Blocking { live: live() }));
     add(on.last_activity.enabled, Arc::new(last_activity::LastActivity::default()));
+
+    // Stamps.
+    add(true, Arc::new(stanza_id::StanzaId));
+
+    // Records.
+    add(on.offline.enabled, Arc::new(offline::Offline { live: live() }));
+
+    // Copies.
+    add(on.carbons.enabled, Arc::new(carbons::Carbons::default()));
 
     // Answers.
     add(true, Arc::new(disco::Disco));
@@ -66,5 +83,11 @@ pub fn install(parts: &Parts) -> Result<Host, Vec<String>> {
     add(true, Arc::new(legacy_session::LegacySession));
     add(true, Arc::new(stream_management::StreamManagement));
     add(on.csi.enabled, Arc::new(csi::Csi));
+
+    // Rosters and presence. What a client broadcasts ends here on SENT: who wants to see it stands
+    // above.
+    add(true, Arc::new(roster::RosterModule { live: live() }));
+    add(true, Arc::new(subscription::SubscriptionModule { live: live() }));
+    add(true, Arc::new(presence::PresenceModule { live: live() }));
     host.build()
 }

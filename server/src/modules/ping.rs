@@ -31,3 +31,29 @@ impl AnswerIq for Ping {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::storage::Subscription;
+    use crate::testing::Stage;
+
+    const PING: &str = "<ping xmlns='urn:xmpp:ping'/>";
+
+    /// Section 4.2; behaviours 136 and 140.
+    #[tokio::test(start_paused = true)]
+    async fn who_may_know_gets_an_answer() {
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        stage.account("romeo@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        for to in [None, Some("example.com"), Some("juliet@example.com")] {
+            assert_eq!(juliet.ask("get", to, PING).await, "");
+        }
+        for to in ["romeo@example.com", "nobody@example.com"] {
+            assert_eq!(juliet.ask("get", Some(to), PING).await, "cancel service-unavailable");
+        }
+        stage.put_item("romeo@example.com", "juliet@example.com", Subscription::From).await;
+        assert_eq!(juliet.ask("get", Some("romeo@example.com"), PING).await, "");
+        assert_eq!(juliet.ask("set", Some("example.com"), PING).await, "cancel not-allowed");
+    }
+}

@@ -138,3 +138,97 @@ fn key_of(element: &Element) -> Result<String, StanzaError> {
 fn too_much(why: String) -> StanzaError {
     StanzaError::not_acceptable().with_text(why)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Client, Stage};
+
+    const PREFS: &str = "<exodus xmlns='exodus:prefs'><defaultnick>Hamlet</defaultnick></exodus>";
+
+    async fn hamlet(stage: &Stage) -> Client {
+        stage.account("hamlet@example.com").await;
+        stage.bind("hamlet@example.com/denmark").await
+    }
+
+    fn query(inside: &str) -> String {
+        format!("<query xmlns='jabber:iq:private'>{inside}</query>")
+    }
+
+    async fn get(client: &mut Client, inside: &str) -> String {
+        client.ask("get", None, &query(inside)).await
+    }
+
+    async fn set(client: &mut Client, inside: &str) -> String {
+        client.ask("set", None, &query(inside)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_stored_comes_back_and_what_was_not_comes_back_empty() {
+        let stage = Stage::new().await;
+        let mut hamlet = hamlet(&stage).await;
+        let empty = query("<exodus xmlns='exodus:prefs'/>");
+        assert_eq!(get(&mut hamlet, "<exodus xmlns='exodus:prefs'><what/></exodus>").await, empty);
+        assert_eq!(set(&mut hamlet, PREFS).await, "");
+        assert_eq!(get(&mut hamlet, "<exodus xmlns='exodus:prefs'/>").await, query(PREFS));
+        // Another name or namespace is another element.
+        assert_eq!(get(&mut hamlet, "<a xmlns='exodus:prefs'/>").await, query("<a xmlns='exodus:prefs'/>"));
+        assert_eq!(get(&mut hamlet, "<exodus xmlns='b'/>").await, query("<exodus xmlns='b'/>"));
+        assert_eq!(set(&mut hamlet, "<exodus xmlns='exodus:prefs'/>").await, "");
+        assert_eq!(get(&mut hamlet, "<exodus xmlns='exodus:prefs'/>").await, empty);
+    }
+
+    /// Section 2.3: a set or result may contain several elements of a namespace; a get only one.
+    #[tokio::test(start_paused = true)]
+    async fn several_elements_at_once() {
+        let stage = Stage::new().await;
+        let mut hamlet = hamlet(&stage).await;
+        let both = "<a xmlns='x' n='1'/><a xmlns='x' n='2'/>";
+        assert_eq!(set(&mut hamlet, &format!("{both}<b xmlns='x'>3</b>")).await, "");
+        assert_eq!(get(&mut hamlet, "<a xmlns='x'/>").await, query(both));
+        assert_eq!(get(&mut hamlet, "<b xmlns='x'/>").await, query("<b xmlns='x'>3</b>"));
+        assert_eq!(get(&mut hamlet, "<a xmlns='x'/><b xmlns='x'/>").await, "modify bad-request");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_no_element_or_no_namespace_is_refused() {
+        let stage = Stage::new().await;
+        let mut hamlet = hamlet(&stage).await;
+        assert_eq!(get(&mut hamlet, "").await, "modify bad-request");
+        assert_eq!(set(&mut hamlet, "").await, "modify not-acceptable");
+        assert_eq!(set(&mut hamlet, "<a/>").await, "modify not-acceptable");
+        assert_eq!(set(&mut hamlet, "<a xmlns=''/>").await, "modify not-acceptable");
+        assert_eq!(get(&mut hamlet, "<a/>").await, "modify not-acceptable");
+    }
+
+    /// Whether or not there is such an account.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_else_reads_or_writes_it() {
+        let stage = Stage::new().await;
+        stage.account("macbeth@example.com").await;
+        let mut hamlet = hamlet(&stage).await;
+        for to in ["macbeth@example.com", "nobody@example.com"] {
+            for type_ in ["get", "set"] {
+                let answer = hamlet.ask(type_, Some(to), &query(PREFS)).await;
+                assert_eq!(answer, "auth forbidden", "{type_} {to}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_has_bounds() {
+        let stage = Stage::configured(|config| {
+            config.limits.private_bytes = 1024;
+            config.limits.private_elements = 2;
+        })
+        .await;
+        let mut hamlet = hamlet(&stage).await;
+        let large = format!("<a xmlns='x'>{}</a>", "x".repeat(1024));
+        assert_eq!(set(&mut hamlet, &large).await, "modify not-acceptable");
+        assert_eq!(set(&mut hamlet, "<a xmlns='x'>1</a><b xmlns='x'>1</b>").await, "");
+        assert_eq!(set(&mut hamlet, "<c xmlns='x'>1</c>").await, "modify not-acceptable");
+        // What replaces takes no more room, and what is empty takes none.
+        assert_eq!(set(&mut hamlet, "<a xmlns='x'>2</a><c xmlns='x'/>").await, "");
+        assert_eq!(set(&mut hamlet, "<a xmlns='x'/>").await, "");
+        assert_eq!(set(&mut hamlet, "<c xmlns='x'>1</c>").await, "");
+    }
+}

@@ -14,9 +14,7 @@ use xmpp_core::{BareJid, Condition, Element, ErrorType, Jid, Stanza, StanzaError
 use crate::config::{Config, Limit};
 use crate::directory::{Directory, DirectoryError};
 use crate::host::{HostBuilder, Module, Scope};
-use crate::router::hooks::{
-    Answer, AnswerIq, Iq, IqResult, RegisterAccount, Registrant, Target,
-};
+use crate::router::hooks::{Answer, AnswerIq, Iq, IqResult, RegisterAccount, Registrant, Target};
 use crate::router::{Router, stanza_error, wait};
 use crate::session::Delivery;
 use crate::storage::{Fut, Millis};
@@ -45,7 +43,10 @@ struct Count {
 enum Request {
     Remove,
     /// Either may be missing, or empty, which is the same.
-    Account { username: Option<String>, password: Option<String> },
+    Account {
+        username: Option<String>,
+        password: Option<String>,
+    },
 }
 
 impl Register {
@@ -197,7 +198,8 @@ impl Request {
             let alone = query.elements().count() == 1;
             return if alone { Ok(Request::Remove) } else { Err(StanzaError::bad_request()) };
         }
-        let text = |name| query.find(name, ns::REGISTER).map(Element::content).filter(|text| !text.is_empty());
+        let text =
+            |name| query.find(name, ns::REGISTER).map(Element::content).filter(|text| !text.is_empty());
         Ok(Request::Account { username: text("username"), password: text("password") })
     }
 }
@@ -242,3 +244,6 @@ fn network(address: IpAddr) -> IpAddr {
         v4 => v4,
     }
 }
+
+#[cfg(test)]
+mod tests;

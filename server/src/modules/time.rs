@@ -32,3 +32,23 @@ impl AnswerIq for Time {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use xmpp_core::{Element, date};
+
+    use crate::testing::Stage;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_is_now() {
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        let answer = juliet.ask("get", Some("example.com"), "<time xmlns='urn:xmpp:time'/>").await;
+        let time = Element::parse(answer.as_bytes()).expect("well-formed");
+        let text = |name| time.find(name, "urn:xmpp:time").map(Element::content);
+        assert_eq!(text("tzo").as_deref(), Some("+00:00"));
+        let utc = text("utc").and_then(|utc| date::parse_utc(&utc)).expect("a time");
+        assert!(stage.router.now().abs_diff(utc) <= 2, "{answer}");
+    }
+}

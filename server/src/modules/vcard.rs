@@ -86,3 +86,54 @@ async fn read(account: &AccountInfo, router: &Router, absent: StanzaError) -> Iq
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Stage;
+
+    const EMPTY: &str = "<vCard xmlns='vcard-temp'/>";
+    const CARD: &str = "<vCard xmlns='vcard-temp'><FN>Juliet</FN></vCard>";
+
+    /// Sections 3.1 to 3.3; behaviour 114.
+    #[tokio::test(start_paused = true)]
+    async fn a_card_is_its_owners_to_write_and_everybodys_to_read() {
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        stage.account("romeo@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        let mut romeo = stage.bind("romeo@example.com/orchard").await;
+        assert_eq!(juliet.ask("get", None, EMPTY).await, "cancel item-not-found");
+        assert_eq!(romeo.ask("get", Some("juliet@example.com"), EMPTY).await, "cancel service-unavailable");
+        assert_eq!(romeo.ask("get", Some("nobody@example.com"), EMPTY).await, "cancel service-unavailable");
+
+        assert_eq!(juliet.ask("set", None, CARD).await, "");
+        assert_eq!(juliet.ask("get", None, EMPTY).await, CARD);
+        assert_eq!(juliet.ask("get", Some("juliet@example.com"), EMPTY).await, CARD);
+        assert_eq!(romeo.ask("get", Some("juliet@example.com"), EMPTY).await, CARD);
+
+        assert_eq!(romeo.ask("set", Some("juliet@example.com"), CARD).await, "auth forbidden");
+        assert_eq!(romeo.ask("set", Some("nobody@example.com"), CARD).await, "auth forbidden");
+        assert_eq!(juliet.ask("get", None, "<vcard xmlns='vcard-temp'/>").await, "modify bad-request");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_card_that_is_too_large_leaves_the_old_one() {
+        let stage = Stage::configured(|config| config.limits.vcard_bytes = 1024).await;
+        stage.account("juliet@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        assert_eq!(juliet.ask("set", None, CARD).await, "");
+        let large = format!("<vCard xmlns='vcard-temp'><DESC>{}</DESC></vCard>", "x".repeat(1024));
+        assert_eq!(juliet.ask("set", None, &large).await, "modify not-acceptable");
+        assert_eq!(juliet.ask("get", None, EMPTY).await, CARD);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_away_says_wait() {
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        assert_eq!(juliet.ask("set", None, CARD).await, "");
+        stage.store.fail_writes(crate::storage::StoreError::Unavailable("away".to_owned()));
+        assert_eq!(juliet.ask("set", None, CARD).await, "wait resource-constraint");
+    }
+}

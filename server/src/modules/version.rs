@@ -44,3 +44,37 @@ impl Version {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Stage;
+
+    const QUERY: &str = "<query xmlns='jabber:iq:version'/>";
+
+    /// Section 4: the system's name only if the administrator wants, from one moment to the next.
+    #[tokio::test(start_paused = true)]
+    async fn the_system_is_told_only_where_it_may() {
+        let stage = Stage::new().await;
+        stage.account("juliet@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        let plain = juliet.ask("get", Some("example.com"), QUERY).await;
+        assert!(plain.contains("<name>Meerkat</name><version>"), "{plain}");
+        assert!(!plain.contains("<os>"), "{plain}");
+
+        let mut config = (*stage.live.load_full()).clone();
+        config.modules.version.os_info = true;
+        stage.live.store(std::sync::Arc::new(config));
+        let told = juliet.ask("get", Some("example.com"), QUERY).await;
+        assert!(told.contains(&format!("<os>{}</os>", std::env::consts::OS)), "{told}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn switched_off_it_is_not_there() {
+        let stage = Stage::configured(|config| config.modules.version.enabled = false).await;
+        stage.account("juliet@example.com").await;
+        let mut juliet = stage.bind("juliet@example.com/balcony").await;
+        let answer = juliet.ask("get", Some("example.com"), QUERY).await;
+        assert_eq!(answer, "cancel service-unavailable");
+        assert!(!stage.router.host().server_features.contains(&"jabber:iq:version"));
+    }
+}

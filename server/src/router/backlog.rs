@@ -19,6 +19,18 @@ impl Router {
         if !session.begin_backlog() {
             return;
         }
+        self.read_on(session);
+    }
+
+    /// Ends what `Session::begin_backlog` began for a session that was about to become willing, so that
+    /// no message overtakes what waits: the account's first willing session is given that now.
+    pub fn settle_backlog(self: &Arc<Self>, session: &Arc<Session>, is_first: bool) {
+        if is_first || !session.end_backlog() {
+            self.read_on(session);
+        }
+    }
+
+    fn read_on(self: &Arc<Self>, session: &Arc<Session>) {
         let (router, session) = (self.clone(), session.clone());
         tokio::spawn(async move {
             loop {

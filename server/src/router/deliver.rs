@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use xmpp_core::{Jid, Stanza};
+use xmpp_core::{Jid, Kind, Stanza};
 
 use super::Router;
 use super::hooks::{Delivered, Letter};
@@ -51,6 +51,7 @@ impl Router {
     fn after_delivery(self: &Arc<Self>, letter: &Letter, delivery: &Delivery, given: &[Arc<Session>]) {
         let delivered = Delivered {
             stanza: &delivery.stanza,
+            sent: &letter.stanza,
             saved: delivery.saved,
             time: delivery.time,
             recipient: letter.recipient.as_ref().map(|r| &r.jid),
@@ -60,6 +61,39 @@ impl Router {
         self.host().delivered.iter().for_each(|(_, hook)| hook.on_delivered(&delivered, self));
         if given.is_empty() {
             self.host().absent.iter().for_each(|(_, hook)| hook.on_absent(&delivery.stanza, self));
+        }
+    }
+
+    /// A message that nobody gets, since it was refused or dropped behind SENT: for those who copy what
+    /// is sent.
+    pub(super) fn undelivered(self: &Arc<Self>, letter: &Letter) {
+        if letter.stanza.kind == Kind::Message {
+            let delivered = Delivered {
+                stanza: &letter.stanza,
+                sent: &letter.stanza,
+                saved: None,
+                time: letter.time,
+                recipient: letter.recipient.as_ref().map(|r| &r.jid),
+                sender: letter.session(),
+                given: &[],
+            };
+            self.host().delivered.iter().for_each(|(_, hook)| hook.on_delivered(&delivered, self));
+        }
+    }
+
+    /// The server's own error to the sender of a message, which is a message too.
+    pub(super) fn refused(self: &Arc<Self>, session: &Arc<Session>, error: &Delivery) {
+        if error.stanza.kind == Kind::Message {
+            let delivered = Delivered {
+                stanza: &error.stanza,
+                sent: &error.stanza,
+                saved: None,
+                time: error.time,
+                recipient: Some(&session.jid.bare()),
+                sender: None,
+                given: std::slice::from_ref(session),
+            };
+            self.host().delivered.iter().for_each(|(_, hook)| hook.on_delivered(&delivered, self));
         }
     }
 

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use xmpp_core::{BareJid, Element, Jid, Stanza, StanzaError};
 
@@ -90,6 +91,8 @@ pub trait OnArrived: Send + Sync {
 pub struct Delivered<'a> {
     /// As its recipients got it, the recipient's stanza-id included.
     pub stanza: &'a Stanza,
+    /// As it was sent.
+    pub sent: &'a Stanza,
     pub saved: Option<crate::storage::MessageId>,
     pub time: Millis,
     /// The local account it was addressed to, if it was one of ours.
@@ -117,6 +120,11 @@ pub trait OnSession: Send + Sync {
     fn on_bound<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
         Answer::Now(())
     }
+    /// It has become available: its first presence, or the first one behind an unavailable one, has been
+    /// shown to those who see it.
+    fn on_available<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
+        Answer::Now(())
+    }
     /// It is gone for good, and out of the session table; its queues are not yet disposed of.
     fn on_ended<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
         Answer::Now(())
@@ -135,6 +143,8 @@ pub struct Iq<'a> {
     pub query: Element,
     /// The asker's session, if it is one of this node.
     pub session: Option<&'a Arc<Session>>,
+    /// See [`Iq::then`].
+    pub behind: Mutex<Option<Fut<'static, ()>>>,
 }
 
 /// For whom an IQ is.
@@ -164,6 +174,11 @@ impl Iq<'_> {
             Target::Own(account) => Ok(account),
             _ => Err(error),
         }
+    }
+
+    /// To be done once the answer is in the asker's mailbox, and before its next stanza is read.
+    pub fn then(&self, what: impl Future<Output = ()> + Send + 'static) {
+        *self.behind.lock() = Some(Box::pin(what));
     }
 }
 

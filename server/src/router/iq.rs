@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use xmpp_core::{Condition, Jid, Payload, StanzaError, Type};
+use parking_lot::Mutex;
+use xmpp_core::{Condition, Jid, Payload, Stanza, StanzaError, Type};
 
 use super::hooks::{Iq, IqResult, Letter, Target, Verdict};
 use super::message::unavailable;
 use super::{Fate, Router};
 use crate::session::{Delivery, Put};
+use crate::storage::Fut;
 
 impl Router {
     pub(super) async fn iq(self: &Arc<Self>, letter: Letter, to: Jid) -> Fate {
@@ -21,18 +23,22 @@ impl Router {
             self.requests.answer(&letter.stanza);
             return Fate::Decided;
         }
-        let reply = match self.answer(&letter, &to).await {
-            Ok(None) => letter.stanza.result(),
-            Ok(Some(element)) => {
-                let mut result = letter.stanza.result();
-                result.payload = Payload::from_element(&element);
-                result
+        let (result, behind) = self.answer(&letter, &to).await;
+        match result {
+            Ok(element) => {
+                let payload = element.map_or_else(Payload::empty, |element| Payload::from_element(&element));
+                let reply = Stanza { payload, ..letter.stanza.result() };
+                // What a session asked for may wait for room in its own mailbox; nobody else waits with it.
+                if let Some(session) = letter.session() {
+                    session.put_waiting(Arc::new(Delivery::new(reply, self.now()))).await;
+                }
             }
-            Err(error) => return self.conclude(&letter, Verdict::Refuse(error)),
-        };
-        // What a session asked for may wait for room in its own mailbox; nobody else waits with it.
-        if let Some(session) = letter.session() {
-            session.put_waiting(Arc::new(Delivery::new(reply, self.now()))).await;
+            Err(error) => {
+                self.conclude(&letter, Verdict::Refuse(error));
+            }
+        }
+        if let Some(behind) = behind {
+            behind.await;
         }
         Fate::Decided
     }
@@ -63,10 +69,12 @@ impl Router {
             || self.session_at(to).is_some_and(|session| session.has_directed(from))
     }
 
-    async fn answer(self: &Arc<Self>, letter: &Letter, to: &Jid) -> IqResult {
+    /// The answer, and what its module wants to do behind it.
+    async fn answer(self: &Arc<Self>, letter: &Letter, to: &Jid) -> (IqResult, Option<Fut<'static, ()>>) {
         let stanza = &letter.stanza;
-        let Some(from) = &stanza.from else { return Err(StanzaError::new(Condition::BadRequest)) };
-        let Some(child) = stanza.payload.first() else { return Err(StanzaError::new(Condition::BadRequest)) };
+        let (Some(from), Some(child)) = (&stanza.from, stanza.payload.first()) else {
+            return (Err(StanzaError::new(Condition::BadRequest)), None);
+        };
         let target = match (to.local(), &letter.recipient) {
             (None, _) => Target::Server(to.domain().to_owned()),
             (Some(_), Some(account)) if account.jid == from.bare() => Target::Own(account.clone()),
@@ -79,9 +87,11 @@ impl Router {
         let host = self.host();
         let answers = if matches!(target, Target::Server(_)) { &host.server_iq } else { &host.account_iq };
         // Behaviour 41: never silence.
-        let Some((_, hook)) = answers.get(child.ns) else { return Err(unavailable()) };
+        let Some((_, hook)) = answers.get(child.ns) else { return (Err(unavailable()), None) };
         let is_set = stanza.type_ == Type::Set;
-        let iq = Iq { stanza, from, target, is_set, query: child.element(), session: letter.session() };
-        hook.answer(&iq, self).get().await
+        let (query, session, behind) = (child.element(), letter.session(), Mutex::default());
+        let iq = Iq { stanza, from, target, is_set, query, session, behind };
+        let result = hook.answer(&iq, self).get().await;
+        (result, iq.behind.into_inner())
     }
 }

@@ -34,7 +34,10 @@ impl Router {
         let entries = self.cluster.find(&to.bare());
         match targets(&letter.stanza, &to, &entries) {
             Targets::Refuse => return self.conclude(&letter, Verdict::Refuse(unavailable())),
-            Targets::Drop => return Fate::Decided,
+            Targets::Drop => {
+                self.undelivered(&letter);
+                return Fate::Decided;
+            }
             Targets::Nobody if letter.owners.is_empty() => return self.untaken(&letter),
             Targets::Nobody | Targets::Sessions(_) => {}
         }
@@ -104,3 +107,6 @@ fn to_the_server(type_: Type) -> Verdict {
 pub(super) fn unavailable() -> StanzaError {
     StanzaError::new(Condition::ServiceUnavailable)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,18 +8,21 @@ pub mod hooks;
 
 pub mod backlog;
 mod before_login;
+pub mod changes;
 mod commit;
 mod deliver;
-mod effects;
 mod ending;
 mod iq;
 mod message;
 mod presence;
 mod requests;
+pub mod showing;
 mod stanza_id;
 pub mod storable;
+mod turns;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -37,6 +40,7 @@ use crate::telemetry::metrics::Metrics;
 use commit::Pending;
 use hooks::{Letter, Sender, Verdict};
 use requests::Requests;
+use turns::Turns;
 
 pub use stanza_id::StanzaIds;
 
@@ -55,6 +59,9 @@ pub struct Router {
     pub stanza_ids: StanzaIds,
     /// IQs of the server's own that wait for an answer.
     requests: Requests,
+    turns: Turns,
+    /// Counts pushes, for their ids.
+    pushes: AtomicU64,
     host: OnceLock<Host>,
     /// To the committing task.
     commits: mpsc::Sender<Pending>,
@@ -115,6 +122,8 @@ impl Router {
             domains: ArcSwap::from_pointee(domains),
             stanza_ids,
             requests: Requests::default(),
+            turns: Turns::default(),
+            pushes: AtomicU64::new(0),
             host: OnceLock::new(),
             commits,
         });
@@ -158,7 +167,9 @@ impl Router {
         for (_, hook) in &self.host().sent {
             match hook.on_sent(&mut letter, self).get().await {
                 Verdict::Pass => {}
-                verdict => return self.conclude(&letter, verdict),
+                Verdict::Done | Verdict::Drop => return Fate::Decided,
+                // It never left its sender: nobody gets a copy.
+                Verdict::Refuse(error) => return self.refuse(&letter.sender, &letter.stanza, &error),
             }
         }
         self.arrive(letter).await
@@ -211,7 +222,13 @@ impl Router {
 
     fn conclude(self: &Arc<Self>, letter: &Letter, verdict: Verdict) -> Fate {
         match verdict {
-            Verdict::Refuse(error) => self.refuse(&letter.sender, &letter.stanza, &error),
+            Verdict::Refuse(error) => {
+                // What may be tried again was not sent yet.
+                if error.type_ != ErrorType::Wait {
+                    self.undelivered(letter);
+                }
+                self.refuse(&letter.sender, &letter.stanza, &error)
+            }
             Verdict::Pass | Verdict::Done | Verdict::Drop => Fate::Decided,
         }
     }
@@ -220,7 +237,9 @@ impl Router {
     /// a subscription's (RFC 6120 section 8.3.1; messages.md, rule 22).
     fn refuse(self: &Arc<Self>, sender: &Sender, stanza: &Stanza, error: &StanzaError) -> Fate {
         if let (Sender::Session(session), Some(reply)) = (sender, stanza.error_reply(error)) {
-            session.put(Arc::new(Delivery::new(reply, self.now())));
+            let delivery = Arc::new(Delivery::new(reply, self.now()));
+            session.put(delivery.clone());
+            self.refused(session, &delivery);
         }
         Fate::Decided
     }

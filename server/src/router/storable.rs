@@ -25,3 +25,55 @@ pub fn is_queued(stanza: &Stanza) -> bool {
 pub fn forbids_storing(stanza: &Stanza) -> bool {
     stanza.payload.has("no-store", ns::HINTS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queued(type_: &str, payload: &str) -> bool {
+        let xml = format!("<message type='{type_}'>{payload}</message>");
+        is_queued(&Stanza::read(xml.as_bytes()).expect("a message"))
+    }
+
+    const STATE: &str = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
+    const THREAD: &str = "<thread>t</thread>";
+    const ORIGIN: &str = "<origin-id xmlns='urn:xmpp:sid:0' id='1'/>";
+    const STORE: &str = "<store xmlns='urn:xmpp:hints'/>";
+    const NO_STORE: &str = "<no-store xmlns='urn:xmpp:hints'/>";
+    const NO_PERMANENT_STORE: &str = "<no-permanent-store xmlns='urn:xmpp:hints'/>";
+
+    #[test]
+    fn every_normal_and_chat_message_that_says_something() {
+        let says_something = [
+            "<body>x</body>",
+            "<subject>x</subject>",
+            "<received xmlns='urn:xmpp:receipts' id='1'/>",
+            "<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>",
+            "<encrypted xmlns='eu.siacs.conversations.axolotl'/>",
+            "<reactions xmlns='urn:xmpp:reactions:0' id='1'/>",
+            // An extension may call its element as it likes.
+            "<thread xmlns='urn:example:weaving'/>",
+            "<referenced-stanza xmlns='urn:xmpp:sid:0' id='1'/>",
+        ];
+        for payload in says_something {
+            for type_ in ["normal", "chat", "unheard-of"] {
+                assert!(queued(type_, payload), "{type_} {payload}");
+                assert!(queued(type_, &[STATE, THREAD, payload, NO_PERMANENT_STORE].concat()), "{payload}");
+                assert!(!queued(type_, &[payload, NO_STORE].concat()), "{payload}");
+                assert!(!queued(type_, &[payload, STORE, NO_STORE].concat()), "{payload}");
+            }
+            for type_ in ["headline", "groupchat", "error"] {
+                assert!(!queued(type_, &[payload, STORE].concat()), "{type_} {payload}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_does_not_wait() {
+        for payload in
+            ["", STATE, THREAD, ORIGIN, STORE, &[STATE, THREAD, ORIGIN, NO_PERMANENT_STORE].concat()]
+        {
+            assert!(!queued("chat", payload), "{payload}");
+        }
+    }
+}

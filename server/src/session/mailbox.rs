@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use tokio::sync::Notify;
 use xmpp_core::{Kind, Stanza};
 
 use super::{BEHIND_BACKLOG, Backlog, End, REMEMBERED_IDS, Session, State};
@@ -39,11 +40,13 @@ pub struct MailboxBounds {
     pub stanzas: usize,
     pub bytes: usize,
     queued_bytes: AtomicUsize,
+    /// Told when something was taken out.
+    room: Notify,
 }
 
 impl MailboxBounds {
     pub fn new(stanzas: usize, bytes: usize) -> MailboxBounds {
-        MailboxBounds { stanzas, bytes, queued_bytes: AtomicUsize::new(0) }
+        MailboxBounds { stanzas, bytes, queued_bytes: AtomicUsize::new(0), room: Notify::new() }
     }
 }
 
@@ -101,7 +104,17 @@ impl Session {
 
     /// As `put`, for what the session itself asked for: waits for room.
     pub async fn put_waiting(&self, delivery: Arc<Delivery>) -> Put {
+        self.put_when_room(|| Some((delivery, ()))).await
+    }
+
+    /// As `put_waiting`, for what is to be read only when there is room. `read` may give something that
+    /// is kept until what it read is in the mailbox: a lock.
+    pub async fn put_when_room<G>(&self, read: impl FnOnce() -> Option<(Arc<Delivery>, G)>) -> Put {
+        if !self.has_room() && !self.wait_for_room().await {
+            return Put::Gone;
+        }
         let Ok(permit) = self.mail.reserve().await else { return Put::Gone };
+        let Some((delivery, _kept)) = read() else { return Put::Put };
         let mut state = self.state.lock();
         if state.end.is_some() {
             return Put::Gone;
@@ -112,6 +125,29 @@ impl Session {
         self.bounds.queued_bytes.fetch_add(delivery.bytes as usize, Ordering::Relaxed);
         permit.send(delivery);
         Put::Put
+    }
+
+    /// What a session asks for fills half of its mailbox at most: the other half is for the others, who
+    /// do not wait and at whose first failure the session ends.
+    fn has_room(&self) -> bool {
+        self.queued_stanzas() <= self.bounds.stanzas / 2
+            && self.bounds.queued_bytes.load(Ordering::Relaxed) <= self.bounds.bytes / 2
+    }
+
+    /// False when the session ended.
+    async fn wait_for_room(&self) -> bool {
+        loop {
+            let room = self.bounds.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            if self.has_room() {
+                return true;
+            }
+            tokio::select! {
+                () = room => {}
+                () = self.mail.closed() => return false,
+            }
+        }
     }
 
     fn queue(&self, state: &mut State, delivery: Arc<Delivery>) -> Put {
@@ -140,6 +176,7 @@ impl Session {
     /// The session's task has taken this much out of the mailbox for good.
     pub fn unqueued(&self, delivery: &Delivery) {
         self.bounds.queued_bytes.fetch_sub(delivery.bytes as usize, Ordering::Relaxed);
+        self.bounds.room.notify_waiters();
     }
 
     pub fn queued_stanzas(&self) -> usize {

@@ -7,6 +7,7 @@
 mod ids;
 mod inbound;
 pub mod link;
+mod lists;
 mod mailbox;
 mod registry;
 
@@ -15,12 +16,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwapOption;
 use cluster::SessionId;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use xmpp_core::sm::SmId;
 use xmpp_core::{Jid, Stanza};
 
+use crate::accounts::AccountInfo;
 use crate::storage::{AccountNumber, MessageId, Millis};
 use ids::Ids;
 use link::Link;
@@ -37,6 +40,12 @@ pub struct Session {
     pub id: SessionId,
     pub account: AccountNumber,
     pub opened: Millis,
+    /// Its account, replaced whenever that changes: whom it blocks and who sees its presence is asked
+    /// for each presence that comes or goes. None: it cannot be told now, and nothing is shown.
+    pub info: ArcSwapOption<AccountInfo>,
+    /// Held while this session's presence is read or changed and told to others, so that nobody is told
+    /// of an older one behind a newer one.
+    pub showing: Mutex<()>,
     /// The last connection's peer and whether it is encrypted, for the operator.
     pub peer: Mutex<Peer>,
     /// Milliseconds (the clock's) at which the client last sent anything.
@@ -145,6 +154,8 @@ impl Session {
             id,
             account,
             opened,
+            info: ArcSwapOption::empty(),
+            showing: Mutex::new(()),
             peer: Mutex::new(peer),
             last_heard: AtomicU64::new(opened),
             link: Link::default(),
@@ -196,6 +207,13 @@ impl Session {
 
     pub fn has_directed(&self, to: &Jid) -> bool {
         self.state.lock().directed.as_ref().is_some_and(|d| d.contains(to))
+    }
+
+    /// Forgets those of them that `which` names, and says which these are.
+    pub fn forget_directed(&self, which: impl Fn(&Jid) -> bool) -> Vec<Jid> {
+        let mut state = self.state.lock();
+        let Some(directed) = state.directed.as_mut() else { return Vec::new() };
+        directed.extract_if(|jid| which(jid)).collect()
     }
 
     /// Whom it sent directed presence, forgotten by this.

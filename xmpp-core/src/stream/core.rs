@@ -11,10 +11,8 @@ use crate::stream::{Action, Chance, Settings, State};
 use crate::stream_error::{StreamCondition, StreamError};
 use crate::xml::element::Element;
 
-/// Logins that fail on one connection before it is closed (RFC 6120 section 6.4.5).
-const LOGINS_MAX: u32 = 5;
-/// Exchanges of any outcome, those included that are not counted as failures.
-const EXCHANGES_MAX: u32 = 20;
+/// Exchanges of any outcome for each login that may fail, those included that are not counted as failures.
+const EXCHANGES_PER_LOGIN: u32 = 4;
 /// Refused binds on one stream (RFC 6120 section 7.7.3: 5 to 10).
 const BINDS_MAX: u32 = 10;
 /// Answers to what is out of place but does no harm: registration, elements that come too early.
@@ -136,7 +134,8 @@ impl Core {
         if !matches!(error, AuthError::UnsupportedBinding | AuthError::Unavailable) {
             self.logins += 1;
         }
-        if self.logins >= LOGINS_MAX || self.exchanges >= EXCHANGES_MAX {
+        let logins_max = self.settings.login_attempts;
+        if self.logins >= logins_max || self.exchanges >= logins_max.saturating_mul(EXCHANGES_PER_LOGIN) {
             return Err(too_many("too many failed logins"));
         }
         Ok(())

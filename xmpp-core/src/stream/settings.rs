@@ -15,6 +15,8 @@ pub struct Settings {
     pub mechanisms: Vec<Mechanism>,
     /// Let PLAIN pass without TLS.
     pub plain_without_tls: bool,
+    /// Logins that fail on one connection before it is closed (RFC 6120 section 6.4.5).
+    pub login_attempts: u32,
     pub fakes: Fakes,
     /// The largest first-level element, announced by XEP-0478; `None` announces nothing.
     pub max_bytes: Option<usize>,

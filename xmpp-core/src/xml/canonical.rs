@@ -66,7 +66,8 @@ impl<'o> Canonical<'o> {
         let inherits = tokens.scope.same(parent, start.namespace);
         let mut namespace_length = None;
         if !inherits {
-            escape::attribute("xmlns", tokens.scope.uri(start.namespace), self.out);
+            self.out.extend_from_slice(b" xmlns");
+            self.value(tokens.scope.uri(start.namespace), tokens.scope.is_plain(start.namespace));
             namespace_length = Some(self.out.len() - at - 1 - start.name.len() - " xmlns=''".len());
         }
         if self.open.len() == 1 {
@@ -90,7 +91,7 @@ impl<'o> Canonical<'o> {
         {
             self.out.extend_from_slice(b" xmlns:");
             self.out.extend_from_slice(attribute.prefix.as_bytes());
-            self.value(tokens.scope.uri(namespace), false);
+            self.value(tokens.scope.uri(namespace), tokens.scope.is_plain(namespace));
         }
         self.out.push(b' ');
         if !attribute.prefix.is_empty() {

@@ -1,11 +1,11 @@
 //! A small tree, for what must be understood or built. What only passes through stays bytes.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Limits;
 use super::escape;
 use super::scope::Scope;
+use super::tag::Value;
 use super::tokens::{Start, Token, Tokens};
 use crate::ns;
 use crate::stream_error::StreamError;
@@ -168,7 +168,7 @@ impl Element {
     /// The same inside an element of that default namespace.
     pub(crate) fn parse_in(xml: &str, parent_ns: &str) -> Result<Element, StreamError> {
         let mut scope = Scope::new(usize::MAX);
-        scope.declare("", Cow::Borrowed(parent_ns))?;
+        scope.declare("", Value::any(parent_ns))?;
         let mut tokens = Tokens::new(xml, scope, Limits::TRUSTED);
         let Some(Token::Start(start)) = tokens.next()? else {
             return Err(StreamError::not_well_formed("no element"));

@@ -1,12 +1,12 @@
 //! Writing text and attribute values so that any XML parser reads the same back.
 
-use super::chars::{self, PLAIN_TEXT, PLAIN_VALUE};
+use super::chars;
 
 /// Appends character data.
 pub fn text(text: &str, out: &mut Vec<u8>) {
     let mut rest = text;
     loop {
-        let (plain, special) = rest.split_at(chars::span(rest, PLAIN_TEXT));
+        let (plain, special) = rest.split_at(chars::plain_text(rest));
         out.extend_from_slice(plain.as_bytes());
         let Some(character) = special.chars().next() else { return };
         match character {
@@ -26,13 +26,18 @@ pub fn text(text: &str, out: &mut Vec<u8>) {
 pub fn value(value: &str, out: &mut Vec<u8>) {
     let mut rest = value;
     loop {
-        let (plain, special) = rest.split_at(chars::span(rest, PLAIN_VALUE));
+        let plain = chars::plain_value(rest);
+        if plain == rest.len() {
+            return out.extend_from_slice(rest.as_bytes());
+        }
+        let (plain, special) = rest.split_at(plain);
         out.extend_from_slice(plain.as_bytes());
         let Some(character) = special.chars().next() else { return };
         match character {
             '<' => out.extend_from_slice(b"&lt;"),
             '&' => out.extend_from_slice(b"&amp;"),
             '\'' => out.extend_from_slice(b"&apos;"),
+            '"' => out.push(b'"'),
             // As they are they would be read back as spaces (XML 1.0 section 3.3.3).
             '\t' => out.extend_from_slice(b"&#x9;"),
             '\n' => out.extend_from_slice(b"&#xA;"),

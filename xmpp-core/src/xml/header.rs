@@ -1,9 +1,8 @@
 //! The stream header: the XML declaration and the opening tag (RFC 6120 sections 4.7, 4.8 and 11.5).
 
-use std::borrow::Cow;
-
 use super::Limits;
 use super::scope::{DECLARATIONS_MAX, Scope};
+use super::tag::{TagReader, Value};
 use super::tokens::{Token, Tokens};
 use crate::ns;
 use crate::stream_error::{StreamCondition, StreamError};
@@ -40,17 +39,10 @@ impl StreamScope {
 
     /// The declarations in force for a first-level element.
     pub fn scope<'a>(&'a self, content: &'static str) -> Result<Scope<'a>, StreamError> {
+        let Some(declarations) = &self.declarations else { return Ok(Scope::of_stream(content)) };
         let mut scope = Scope::new(DECLARATIONS_MAX);
-        match &self.declarations {
-            None => {
-                scope.declare("", Cow::Borrowed(content))?;
-                scope.declare("stream", Cow::Borrowed(ns::STREAM))?;
-            }
-            Some(declarations) => {
-                for (prefix, uri) in declarations {
-                    scope.declare(prefix, Cow::Borrowed(uri))?;
-                }
-            }
+        for (prefix, uri) in declarations {
+            scope.declare(prefix, Value::any(uri))?;
         }
         Ok(scope)
     }
@@ -122,29 +114,21 @@ pub fn is_header<'a>(tag: &'a str, scope: Scope<'a>) -> Result<bool, StreamError
 pub fn check_declaration(declaration: &str) -> Result<(), StreamError> {
     let malformed = || StreamError::not_well_formed("a malformed XML declaration");
     let inside = declaration.strip_prefix("<?xml").and_then(|rest| rest.strip_suffix("?>"));
-    let mut rest = inside.unwrap_or_default();
-    let mut next = |wanted: &str| -> Result<Option<&str>, StreamError> {
-        let mut ahead = rest;
-        match super::tokens::split_attribute(&mut ahead)? {
-            Some((name, value)) if name == wanted => {
-                rest = ahead;
-                Ok(Some(value))
-            }
-            _ => Ok(None),
+    let mut tag = TagReader::new(inside.unwrap_or_default());
+    let version = tag.attribute()?.filter(|(name, _)| name.is("version"));
+    if version.is_none_or(|(_, value)| value.text != "1.0") {
+        return Err(malformed());
+    }
+    let mut rest = ["encoding", "standalone"].into_iter();
+    while let Some((name, value)) = tag.attribute()? {
+        // Each once, in this order.
+        match rest.find(|expected| name.is(expected)) {
+            Some("encoding") if value.text.eq_ignore_ascii_case("UTF-8") => {}
+            Some("encoding") => return Err(StreamCondition::UnsupportedEncoding.into()),
+            // RFC 6120 section 11.5 lets us ignore it.
+            Some("standalone") if matches!(&*value.text, "yes" | "no") => {}
+            _ => return Err(malformed()),
         }
-    };
-    if next("version")? != Some("1.0") {
-        return Err(malformed());
     }
-    if let Some(encoding) = next("encoding")?
-        && !encoding.eq_ignore_ascii_case("UTF-8")
-    {
-        return Err(StreamCondition::UnsupportedEncoding.into());
-    }
-    // RFC 6120 section 11.5 lets us ignore it.
-    if next("standalone")?.is_some_and(|standalone| !matches!(standalone, "yes" | "no")) {
-        return Err(malformed());
-    }
-    let only_space = rest.bytes().all(super::chars::is_space);
-    if only_space { Ok(()) } else { Err(malformed()) }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! XML as XMPP restricts it (RFC 6120 section 11): bytes in, checked frames and canonical bytes out.
 //!
-//! `scan` finds where a first-level element ends (with `lexer`), `read` makes a frame of it (with `header` for
-//! the first), `tokens` checks every rule over quick-xml's events (with `scope` and `chars`), `canonical`
+//! `scan` finds where a first-level element ends (with `inbox` and `lexer`), `read` makes a frame of it (with `header` for
+//! the first), `tokens` checks every rule over quick-xml's events (with `tag`, `scope` and `chars`), `canonical`
 //! writes what may travel on, `element` is the small tree for what must be understood or built, `escape`
 //! writes text. No byte is forwarded that `canonical` or `element` did not write.
 
@@ -10,10 +10,12 @@ mod chars;
 pub mod element;
 pub mod escape;
 mod header;
+mod inbox;
 mod lexer;
 mod read;
 mod scan;
 mod scope;
+mod tag;
 mod tokens;
 
 use crate::stanza::Stanza;

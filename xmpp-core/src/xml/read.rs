@@ -1,13 +1,13 @@
 //! Frames from the bytes of one whole first-level element.
 
-use std::borrow::Cow;
-
 use smallvec::SmallVec;
 
 use super::canonical::Canonical;
 use super::chars;
 use super::element::Element;
+use super::inbox::not_utf8;
 use super::scope::Scope;
+use super::tag::Value;
 use super::tokens::{Attribute, Start, Token, Tokens};
 use super::{Fault, Frame, Limits, Malformed};
 use crate::jid::Jid;
@@ -16,16 +16,24 @@ use crate::stanza::{Kind, Stanza, Type};
 use crate::stanza_error::Condition;
 use crate::stream_error::{StreamCondition, StreamError};
 
-/// Reads a first-level element, from its `<` to its last `>`. `content` is the stream's content namespace,
-/// `scratch` a buffer to write in. Says how much work it was, too.
+pub struct Read {
+    pub frame: Frame,
+    /// Bytes of text that were read.
+    pub length: usize,
+    /// Bytes and comparisons that it took.
+    pub work: u64,
+}
+
+/// Reads the first-level element that the text begins with. `content` is the stream's
+/// content namespace, `scratch` a buffer to write in.
 pub fn frame<'a>(
-    element: &'a str,
+    text: &'a str,
     scope: Scope<'a>,
     content: &str,
     limits: Limits,
     scratch: &mut Vec<u8>,
-) -> Result<(Frame, u64), StreamError> {
-    let mut tokens = Tokens::new(element, scope, limits);
+) -> Result<Read, StreamError> {
+    let mut tokens = Tokens::new(text, scope, limits);
     let Some(Token::Start(start)) = tokens.next()? else {
         return Err(StreamError::not_well_formed("no element"));
     };
@@ -37,17 +45,19 @@ pub fn frame<'a>(
         Some(kind) => stanza(kind, &start, &mut tokens, limits, scratch)?,
         None => Frame::Element(Element::read(&start, &mut tokens)?),
     };
-    match tokens.next()? {
-        None => Ok((frame, tokens.work())),
-        Some(_) => Err(StreamError::not_well_formed("markup that is not well-formed")),
-    }
+    Ok(Read { frame, length: tokens.position(), work: tokens.work() })
 }
 
 /// Reads a stanza that stands alone, with or without `xmlns='jabber:client'`.
 pub(crate) fn read_stanza(xml: &[u8]) -> Result<Stanza, StreamError> {
     let mut scope = Scope::new(usize::MAX);
-    scope.declare("", Cow::Borrowed(ns::CLIENT))?;
-    match frame(standing_alone(xml)?, scope, ns::CLIENT, Limits::TRUSTED, &mut Vec::new())?.0 {
+    scope.declare("", Value::plain(ns::CLIENT))?;
+    let text = standing_alone(xml)?;
+    let read = frame(text, scope, ns::CLIENT, Limits::TRUSTED, &mut Vec::new())?;
+    if read.length != text.len() {
+        return Err(StreamError::not_well_formed("something behind the stanza"));
+    }
+    match read.frame {
         Frame::Stanza(stanza) => Ok(stanza),
         Frame::Malformed(malformed) => {
             Err(StreamError::new(StreamCondition::BadFormat).with_text(malformed.condition.as_str()))
@@ -58,20 +68,13 @@ pub(crate) fn read_stanza(xml: &[u8]) -> Result<Stanza, StreamError> {
 
 /// An element in bytes of its own, which may have white space around it.
 pub fn standing_alone(xml: &[u8]) -> Result<&str, StreamError> {
-    let text = utf8(xml)?.trim_matches(chars::SPACE);
+    let text =
+        str::from_utf8(xml).map_err(|error| not_utf8(xml.get(error.valid_up_to()..).unwrap_or_default()))?;
+    let text = text.trim_matches(chars::SPACE);
     match text.starts_with('<') {
         true => Ok(text),
         false => Err(StreamError::not_well_formed("no element")),
     }
-}
-
-/// RFC 6120 section 4.9.3.22 calls broken UTF-8 an unsupported encoding. Surrogates are characters that XML
-/// excludes, written where UTF-8 has none: they count as not well-formed.
-pub fn utf8(bytes: &[u8]) -> Result<&str, StreamError> {
-    std::str::from_utf8(bytes).map_err(|error| match bytes.get(error.valid_up_to()..) {
-        Some([0xED, 0xA0..=0xBF, ..]) => StreamError::not_well_formed("a surrogate"),
-        _ => StreamError::new(StreamCondition::UnsupportedEncoding).with_text("this is not UTF-8"),
-    })
 }
 
 fn stanza(

@@ -1,9 +1,15 @@
-//! Finds where the header and each first-level element of a stream ends. Bytes come in cut anywhere; each is
-//! looked at once, and what is incomplete is kept, within the limits, until the rest comes.
+//! Finds where the header and each first-level element of a stream ends. Bytes come in cut anywhere; what is
+//! incomplete is kept, within the limits, and scanning goes on where it stopped when the rest comes.
+//!
+//! An element that seems to be there as a whole, as most are, is read at once, and reading finds its end. Only
+//! where that fails it is scanned, which alone decides what is an error.
+
+use smallvec::SmallVec;
 
 use super::chars;
 use super::header::{self, StreamScope};
-use super::lexer::{Lexeme, Mark};
+use super::inbox::Inbox;
+use super::lexer::{Lexer, Mark};
 use super::{DEPTH_MAX, Frame, Limits, read};
 use crate::ns;
 use crate::stream_error::{StreamCondition, StreamError};
@@ -15,18 +21,17 @@ pub struct Scanner {
     /// The content namespace that this side expects.
     content: &'static str,
     phase: Phase,
-    lexeme: Lexeme,
-    buffer: Vec<u8>,
-    /// Where in the buffer the frame begins that is being scanned; before it lies what is done with.
+    header_seen: bool,
+    lexer: Lexer,
+    inbox: Inbox,
+    /// Where in the text the frame begins that is being scanned; before it lies what is done with.
     frame_at: usize,
-    /// Up to where the buffer was scanned.
+    /// Up to where the text was scanned.
     scanned: usize,
-    /// Elements that are open inside the stream.
-    depth: usize,
+    /// Where the tags of the elements that are open inside the stream began, from the beginning of the frame.
+    open: SmallVec<[u32; 8]>,
     /// Elements that began since the last frame.
     elements: usize,
-    /// Attributes of the tag that is being scanned.
-    attributes: usize,
     /// What the stream header declared.
     scope: StreamScope,
     /// Where canonical bytes are written before they are copied to their exact size.
@@ -37,9 +42,9 @@ pub struct Scanner {
 /// Where in a stream the next frame is.
 #[derive(Debug, Clone, PartialEq)]
 enum Phase {
-    /// Nothing came but space, or so many bytes of a byte order mark.
+    /// Before the header; whether nothing came at all, not even space.
     Start {
-        mark: usize,
+        fresh: bool,
     },
     /// Behind the XML declaration.
     Declared,
@@ -52,7 +57,7 @@ enum Phase {
     Failed(Box<StreamError>),
 }
 
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+const BYTE_ORDER_MARK: char = '\u{FEFF}';
 
 impl Scanner {
     /// For a stream of clients.
@@ -65,14 +70,14 @@ impl Scanner {
         Scanner {
             limits,
             content,
-            phase: Phase::Start { mark: 0 },
-            lexeme: Lexeme::Text,
-            buffer: Vec::new(),
+            phase: Phase::Start { fresh: true },
+            header_seen: false,
+            lexer: Lexer::new(),
+            inbox: Inbox::default(),
             frame_at: 0,
             scanned: 0,
-            depth: 0,
+            open: SmallVec::new(),
             elements: 0,
-            attributes: 0,
             scope: StreamScope::default(),
             scratch: Vec::new(),
             work: 0,
@@ -82,7 +87,7 @@ impl Scanner {
     /// Takes bytes. Pull frames until there are none before feeding again: what is fed is kept whole.
     pub fn feed(&mut self, bytes: &[u8]) {
         if !matches!(self.phase, Phase::Closed | Phase::Failed(_)) {
-            self.buffer.extend_from_slice(bytes);
+            self.inbox.push(bytes);
         }
     }
 
@@ -107,7 +112,7 @@ impl Scanner {
     /// Takes what lies behind the last frame: bytes that came too early, or that belong to another stream.
     pub fn take_rest(&mut self) -> Vec<u8> {
         self.forget_frame();
-        let rest = self.buffer.split_off(self.frame_at);
+        let rest = self.inbox.take_behind(self.frame_at);
         self.release();
         rest
     }
@@ -117,18 +122,20 @@ impl Scanner {
     /// the new stream's bytes would be read as the old one's.
     pub fn reset(&mut self) {
         self.forget_frame();
-        self.phase = Phase::Start { mark: 0 };
+        self.phase = Phase::Start { fresh: true };
+        self.header_seen = false;
         self.scope = StreamScope::default();
     }
 
     /// Nothing is kept, not even an empty buffer's memory.
     pub fn is_idle(&self) -> bool {
-        self.buffer.capacity() == 0
+        self.inbox.holds_nothing()
     }
 
-    /// Whether a valid stream header came: an error before it is told in another way than one behind it.
+    /// Whether a valid header of this stream came: an error before it is told in another way than one behind
+    /// it.
     pub fn header_seen(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::OpenedEmpty | Phase::Closed)
+        self.header_seen
     }
 
     /// Other limits from now on, as after authentication.
@@ -142,48 +149,123 @@ impl Scanner {
     }
 
     fn scan(&mut self) -> Result<Option<Frame>, StreamError> {
-        while self.scanned < self.buffer.len() {
-            if self.depth == 0 && self.lexeme == Lexeme::Text {
-                self.between_frames()?;
-                continue;
+        while self.scanned < self.inbox.text().len() {
+            if self.is_between_frames() {
+                if !self.frame_begins()? {
+                    continue;
+                }
+                if let Some(frame) = self.read_whole() {
+                    return Ok(Some(frame));
+                }
             }
-            let bytes = self.buffer.get(self.scanned..).unwrap_or_default();
-            let (length, mark) = self.lexeme.step(bytes);
-            self.advance(length)?;
+            let mark = self.lex()?;
             if let Some(frame) = self.pass(mark)? {
                 return Ok(Some(frame));
             }
         }
-        Ok(None)
+        self.check_tail().map(|()| None)
     }
 
-    /// White space is dropped (RFC 6120 section 11.7), so that a connection that is kept alive by it holds
-    /// no memory. Before the header it may also follow the last element of the stream before.
-    fn between_frames(&mut self) -> Result<(), StreamError> {
-        let bytes = self.buffer.get(self.scanned..).unwrap_or_default();
-        let spaces = bytes.iter().take_while(|byte| chars::is_space(**byte)).count();
-        let next = bytes.get(spaces).copied();
-        self.scanned += spaces;
-        self.work += spaces as u64;
-        self.frame_at = self.scanned;
-        match (next, &self.phase) {
-            (None, _) => Ok(()),
-            (Some(b'<'), Phase::Start { mark: 0 | 3 } | Phase::Declared | Phase::Open) => {
-                self.lexeme = Lexeme::Opened;
-                self.advance(1)
+    fn is_between_frames(&self) -> bool {
+        self.open.is_empty() && self.lexer.in_text()
+    }
+
+    /// Reads an element whose `<` is next. Nothing when it is not whole, or is in error.
+    fn read_whole(&mut self) -> Option<Frame> {
+        if self.phase != Phase::Open {
+            return None;
+        }
+        let text = self.inbox.text().get(self.frame_at..)?;
+        let allowed = text.as_bytes().get(..self.limits.stanza_bytes).map_or(text, |_| {
+            let end = (0..=self.limits.stanza_bytes).rev().find(|end| text.is_char_boundary(*end));
+            text.get(..end.unwrap_or_default()).unwrap_or_default()
+        });
+        let scope = self.scope.scope(self.content).ok()?;
+        match read::frame(allowed, scope, self.content, self.limits, &mut self.scratch) {
+            Ok(read) => {
+                self.scanned += read.length;
+                self.work += read.work;
+                self.next_frame();
+                Some(read.frame)
             }
-            (Some(byte), Phase::Start { mark })
-                if spaces == 0 && BYTE_ORDER_MARK.get(*mark) == Some(&byte) =>
-            {
-                self.phase = Phase::Start { mark: mark + 1 };
-                self.scanned += 1;
-                self.frame_at = self.scanned;
-                Ok(())
+            Err(_) => {
+                self.work += allowed.len() as u64;
+                None
             }
-            // The byte order mark of UTF-16, either way.
-            (Some(0xFE | 0xFF), Phase::Start { mark: 0 }) => Err(StreamCondition::UnsupportedEncoding.into()),
+        }
+    }
+
+    /// What follows the text: an incomplete character, or bytes that are no UTF-8.
+    fn check_tail(&self) -> Result<(), StreamError> {
+        if self.header_seen || !self.is_between_frames() {
+            return self.inbox.broken().cloned().map_or(Ok(()), Err);
+        }
+        match self.inbox.tail().first() {
+            // The beginning of a byte order mark.
+            None | Some(0xEF) if self.inbox.broken().is_none() => Ok(()),
+            // That of UTF-16, either way.
+            Some(0xFE | 0xFF) if self.phase == Phase::Start { fresh: true } => {
+                Err(StreamCondition::UnsupportedEncoding.into())
+            }
             _ => Err(self.text_between_frames()),
         }
+    }
+
+    /// Goes on to the next mark. What lies past the limit is not looked at, so that the same bytes give the
+    /// same error however they are cut.
+    fn lex(&mut self) -> Result<Mark, StreamError> {
+        let open = self.phase == Phase::Open;
+        let (limit, complaint) = match open {
+            true => (self.limits.stanza_bytes, "the stanza is too big"),
+            false => (self.limits.header_bytes, "the stream header is too big"),
+        };
+        let text = self.inbox.text().as_bytes();
+        let allowed = limit.saturating_add(self.frame_at).min(text.len());
+        let bytes = text.get(self.frame_at..allowed).unwrap_or_default();
+        let from = self.scanned - self.frame_at;
+        let mut at = from;
+        let mark = self.lexer.run(bytes, &mut at, self.limits.attributes);
+        // Whoever sends control characters first is no XMPP client and hears so at once, without an end tag.
+        let control = |byte: &u8| *byte < b' ' && !chars::is_space(*byte);
+        if !open && bytes.get(from..at).unwrap_or_default().iter().any(control) {
+            return Err(StreamError::not_well_formed("a control character"));
+        }
+        self.scanned += at - from;
+        self.work += (at - from) as u64;
+        if mark == Mark::Nothing && self.scanned < text.len() {
+            return Err(StreamError::stanza_too_big(complaint));
+        }
+        Ok(mark)
+    }
+
+    /// Whether `<` is next. White space before it is dropped (RFC 6120 section 11.7), so that a connection
+    /// that is kept alive by it holds no memory; before the header it may also be left over from the stream
+    /// before.
+    fn frame_begins(&mut self) -> Result<bool, StreamError> {
+        let text = self.inbox.text().get(self.scanned..).unwrap_or_default();
+        let spaces = text.bytes().take_while(|byte| chars::is_space(*byte)).count();
+        let next = text.as_bytes().get(spaces).copied();
+        // A byte order mark is one only as the very first character.
+        let mark = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
+        if let Phase::Start { fresh } = &mut self.phase
+            && std::mem::take(fresh)
+            && mark > 0
+        {
+            self.skip(mark);
+            return Ok(false);
+        }
+        self.skip(spaces);
+        match next {
+            Some(b'<') => Ok(true),
+            None => Ok(false),
+            Some(_) => Err(self.text_between_frames()),
+        }
+    }
+
+    fn skip(&mut self, length: usize) {
+        self.scanned += length;
+        self.work += length as u64;
+        self.frame_at = self.scanned;
     }
 
     /// RFC 6120 has no condition of its own for text between stanzas; before the header it is no XML.
@@ -194,39 +276,15 @@ impl Scanner {
         }
     }
 
-    /// Goes on behind bytes that were scanned. The limit is checked before anything that they mean, so that
-    /// the same bytes give the same error however they are cut.
-    fn advance(&mut self, length: usize) -> Result<(), StreamError> {
-        let bytes = self.buffer.get(self.scanned..self.scanned + length).unwrap_or_default();
-        let open = self.phase == Phase::Open;
-        // Whoever sends such bytes is no XMPP client and hears so at once, without an end tag.
-        if !open && bytes.iter().any(|byte| *byte < b' ' && !chars::is_space(*byte)) {
-            return Err(StreamError::not_well_formed("a control character"));
-        }
-        self.scanned += length;
-        self.work += length as u64;
-        let (limit, text) = match open {
-            true => (self.limits.stanza_bytes, "the stanza is too big"),
-            false => (self.limits.header_bytes, "the stream header is too big"),
-        };
-        match self.scanned - self.frame_at > limit {
-            true => Err(StreamError::stanza_too_big(text)),
-            false => Ok(()),
-        }
-    }
-
     fn pass(&mut self, mark: Mark) -> Result<Option<Frame>, StreamError> {
         match mark {
             Mark::Nothing => Ok(None),
-            Mark::ValueBegins => {
-                self.attributes += 1;
-                bounded(self.attributes, self.limits.attributes, "too many attributes")
-            }
+            Mark::TooManyAttributes => Err(StreamError::stanza_too_big("too many attributes")),
             Mark::StartTagEnds { empty } if self.phase == Phase::Open => self.start_tag(empty),
             Mark::StartTagEnds { empty } => self.header(empty).map(Some),
             Mark::EndTagBegins if self.phase == Phase::Open => Ok(None),
             Mark::EndTagEnds => self.end_tag(),
-            Mark::CDataBegins if self.depth > 0 => Ok(None),
+            Mark::CDataBegins if !self.open.is_empty() => Ok(None),
             Mark::CDataBegins => Err(self.text_between_frames()),
             Mark::QuestionBegins if matches!(self.phase, Phase::Start { .. }) => Ok(None),
             Mark::DeclarationEnds => self.declaration(),
@@ -238,41 +296,46 @@ impl Scanner {
     }
 
     fn start_tag(&mut self, empty: bool) -> Result<Option<Frame>, StreamError> {
-        self.attributes = 0;
         self.elements += 1;
         bounded(self.elements, self.limits.elements, "too many elements")?;
-        bounded(self.depth + 1, self.limits.depth.min(DEPTH_MAX), "elements are nested too deep")?;
-        if empty && self.depth == 0 {
-            return self.element().map(Some);
+        bounded(self.open.len() + 1, self.limits.depth.min(DEPTH_MAX), "elements are nested too deep")?;
+        match (empty, self.open.is_empty()) {
+            (true, true) => return self.element().map(Some),
+            (true, false) => return Ok(None),
+            (false, true) => self.refuse_second_header()?,
+            (false, false) => {}
         }
-        if self.depth == 0 {
-            self.refuse_second_header()?;
-        }
-        self.depth += usize::from(!empty);
+        self.open.push(self.lexer.tag_at as u32);
         Ok(None)
     }
 
+    /// The name is compared at once. A missing end tag would otherwise only be found when the stream ends.
     fn end_tag(&mut self) -> Result<Option<Frame>, StreamError> {
-        match self.depth {
-            0 => return self.close().map(Some),
-            1 => {}
-            _ => {
-                self.depth -= 1;
-                return Ok(None);
-            }
+        let tag = self.frame().as_bytes().get(self.lexer.tag_at..).unwrap_or_default();
+        let name = tag.strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">")).unwrap_or_default();
+        let name = name.trim_ascii_end();
+        let opened_as = match self.open.last() {
+            Some(at) => tag_name(self.frame().as_bytes().get(*at as usize..).unwrap_or_default(), name.len()),
+            None => self.scope.name().as_bytes(),
+        };
+        if name != opened_as {
+            return Err(StreamError::not_well_formed("an end tag without its start tag"));
         }
-        self.depth = 0;
-        self.element().map(Some)
+        self.work += name.len() as u64;
+        match self.open.pop() {
+            None => Ok(Some(Frame::Close)),
+            Some(_) if self.open.is_empty() => self.element().map(Some),
+            Some(_) => Ok(None),
+        }
     }
 
     /// A first-level `<stream:stream>` would go on for ever, so its opening tag is looked at alone.
     fn refuse_second_header(&self) -> Result<(), StreamError> {
-        let tag = self.buffer.get(self.frame_at..self.scanned).unwrap_or_default();
-        let name_end = tag.iter().position(|byte| chars::is_space(*byte) || *byte == b'>');
-        if !tag.get(..name_end.unwrap_or_default()).unwrap_or_default().ends_with(b"stream") {
+        let tag = self.frame();
+        if !tag_name(tag.as_bytes(), 0).ends_with(b"stream") {
             return Ok(());
         }
-        match header::is_header(read::utf8(tag)?, self.scope.scope(self.content)?)? {
+        match header::is_header(tag, self.scope.scope(self.content)?)? {
             true => {
                 Err(StreamError::new(StreamCondition::UnsupportedStanzaType)
                     .with_text("a second stream header"))
@@ -282,70 +345,64 @@ impl Scanner {
     }
 
     fn declaration(&mut self) -> Result<Option<Frame>, StreamError> {
-        header::check_declaration(read::utf8(self.frame())?)?;
+        header::check_declaration(self.frame())?;
         self.next_frame();
         self.phase = Phase::Declared;
         Ok(None)
     }
 
     fn header(&mut self, empty: bool) -> Result<Frame, StreamError> {
-        let (header, scope) = header::read(read::utf8(self.frame())?, self.content, self.limits)?;
+        let (header, scope) = header::read(self.frame(), self.content, self.limits)?;
         self.scope = scope;
         self.next_frame();
+        self.header_seen = true;
         self.phase = if empty { Phase::OpenedEmpty } else { Phase::Open };
         Ok(Frame::Header(header))
     }
 
     fn element(&mut self) -> Result<Frame, StreamError> {
-        let bytes = self.buffer.get(self.frame_at..self.scanned).unwrap_or_default();
         let scope = self.scope.scope(self.content)?;
-        let text = read::utf8(bytes)?;
-        let (frame, work) = read::frame(text, scope, self.content, self.limits, &mut self.scratch)?;
-        self.work += work;
-        self.next_frame();
-        Ok(frame)
-    }
-
-    fn close(&mut self) -> Result<Frame, StreamError> {
-        let name = self.frame().strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">"));
-        match name.map(<[u8]>::trim_ascii_end) == Some(self.scope.name().as_bytes()) {
-            true => Ok(Frame::Close),
-            false => Err(StreamError::not_well_formed("an end tag without its start tag")),
+        let text = self.inbox.text().get(self.frame_at..self.scanned).unwrap_or_default();
+        let read = read::frame(text, scope, self.content, self.limits, &mut self.scratch)?;
+        if read.length != text.len() {
+            return Err(StreamError::not_well_formed("markup that is not well-formed"));
         }
+        self.work += read.work;
+        self.next_frame();
+        Ok(read.frame)
     }
 
-    fn frame(&self) -> &[u8] {
-        self.buffer.get(self.frame_at..self.scanned).unwrap_or_default()
+    fn frame(&self) -> &str {
+        self.inbox.text().get(self.frame_at..self.scanned).unwrap_or_default()
     }
 
     fn next_frame(&mut self) {
         self.frame_at = self.scanned;
         self.elements = 0;
-        self.attributes = 0;
     }
 
     /// What was scanned of an incomplete frame is to be scanned again, as something else.
     fn forget_frame(&mut self) {
         self.scanned = self.frame_at;
-        self.lexeme = Lexeme::Text;
-        self.depth = 0;
+        self.lexer = Lexer::new();
+        self.open.clear();
         self.elements = 0;
-        self.attributes = 0;
     }
 
     /// Drops what is done with. An incomplete frame moves to the front, once.
     fn compact(&mut self) {
-        if self.frame_at == self.buffer.len() {
+        if self.frame_at == self.inbox.text().len() {
             return self.release();
         }
-        self.buffer.drain(..self.frame_at);
+        self.inbox.drop_front(self.frame_at);
         self.scanned -= self.frame_at;
         self.frame_at = 0;
     }
 
     fn release(&mut self) {
-        self.buffer = Vec::new();
+        self.inbox.clear_text();
         self.scratch = Vec::new();
+        self.open = SmallVec::new();
         self.frame_at = 0;
         self.scanned = 0;
     }
@@ -353,8 +410,17 @@ impl Scanner {
     fn end(&mut self, phase: Phase) {
         self.forget_frame();
         self.release();
+        self.inbox = Inbox::default();
         self.phase = phase;
     }
+}
+
+/// The name in a start tag: what is behind `<` and not shorter than that.
+fn tag_name(tag: &[u8], at_least: usize) -> &[u8] {
+    let behind = tag.get(1..).unwrap_or_default();
+    let rest = behind.get(at_least..).unwrap_or_default();
+    let more = rest.iter().position(|byte| chars::is_space(*byte) || matches!(byte, b'/' | b'>'));
+    behind.get(..at_least + more.unwrap_or(rest.len())).unwrap_or_default()
 }
 
 fn bounded(count: usize, limit: usize, text: &'static str) -> Result<Option<Frame>, StreamError> {

@@ -1,10 +1,10 @@
 //! Namespace declarations in scope (Namespaces in XML 1.0 section 6).
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::tag::Value;
 use crate::ns;
 use crate::stream_error::StreamError;
 
@@ -26,7 +26,7 @@ pub struct Scope<'a> {
 struct Binding<'a> {
     /// Empty for the default namespace.
     prefix: &'a str,
-    uri: Cow<'a, str>,
+    uri: Value<'a>,
     /// The same again, once a tree needs it: its elements share it, or a long namespace on top would be
     /// copied into each of the short elements below.
     shared: Option<Arc<str>>,
@@ -52,6 +52,14 @@ impl<'a> Scope<'a> {
         Scope { bindings: SmallVec::new(), default: NamespaceId::NONE, depth: 0, max, work: 0 }
     }
 
+    /// What an ordinary stream header declares.
+    pub fn of_stream(content: &'a str) -> Scope<'a> {
+        let mut scope = Scope::new(DECLARATIONS_MAX);
+        scope.push("", Value::plain(content));
+        scope.push("stream", Value::plain(ns::STREAM));
+        scope
+    }
+
     pub fn enter(&mut self) {
         self.depth += 1;
     }
@@ -67,12 +75,13 @@ impl<'a> Scope<'a> {
     }
 
     /// Takes a declaration of the element that was entered last; an empty prefix is the default namespace.
-    pub fn declare(&mut self, prefix: &'a str, uri: Cow<'a, str>) -> Result<(), StreamError> {
+    pub fn declare(&mut self, prefix: &'a str, uri: Value<'a>) -> Result<(), StreamError> {
+        let name = &*uri.text;
         // Namespaces in XML 1.0 section 3: `xml` and `xmlns` are taken, and a prefix cannot be undeclared.
         let allowed = match prefix {
-            "xml" => uri == ns::XML,
+            "xml" => name == ns::XML,
             "xmlns" => false,
-            _ => uri != ns::XML && uri != ns::XMLNS && (prefix.is_empty() || !uri.is_empty()),
+            _ => name != ns::XML && name != ns::XMLNS && (prefix.is_empty() || !name.is_empty()),
         };
         if !allowed {
             return Err(StreamError::not_well_formed("a namespace declaration that is not allowed"));
@@ -84,14 +93,17 @@ impl<'a> Scope<'a> {
         if self.bindings.len() >= self.max {
             return Err(StreamError::stanza_too_big("too many namespace declarations"));
         }
-        let id = NamespaceId(self.bindings.len() as u32);
-        self.work += u64::from(id.0);
+        self.work += self.bindings.len() as u64;
+        self.push(prefix, uri);
+        Ok(())
+    }
+
+    fn push(&mut self, prefix: &'a str, uri: Value<'a>) {
         let default_before = self.default;
         if prefix.is_empty() {
-            self.default = id;
+            self.default = NamespaceId(self.bindings.len() as u32);
         }
         self.bindings.push(Binding { prefix, uri, shared: None, depth: self.depth, default_before });
-        Ok(())
     }
 
     /// What elements without a prefix are in.
@@ -114,13 +126,18 @@ impl<'a> Scope<'a> {
     pub fn uri(&self, id: NamespaceId) -> &str {
         match id {
             NamespaceId::XML => ns::XML,
-            _ => self.bindings.get(id.0 as usize).map_or("", |binding| &binding.uri),
+            _ => self.bindings.get(id.0 as usize).map_or("", |binding| &binding.uri.text),
         }
+    }
+
+    /// Whether nothing in the namespace needs to be escaped.
+    pub fn is_plain(&self, id: NamespaceId) -> bool {
+        self.bindings.get(id.0 as usize).is_none_or(|binding| binding.uri.plain)
     }
 
     pub fn shared_uri(&mut self, id: NamespaceId) -> Arc<str> {
         match self.bindings.get_mut(id.0 as usize) {
-            Some(binding) => binding.shared.get_or_insert_with(|| Arc::from(&*binding.uri)).clone(),
+            Some(binding) => binding.shared.get_or_insert_with(|| Arc::from(&*binding.uri.text)).clone(),
             None => Arc::from(self.uri(id)),
         }
     }
@@ -131,7 +148,7 @@ impl<'a> Scope<'a> {
 
     /// Prefix and namespace of each declaration, in order.
     pub fn declarations(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.bindings.iter().map(|binding| (binding.prefix, &*binding.uri))
+        self.bindings.iter().map(|binding| (binding.prefix, &*binding.uri.text))
     }
 
     pub fn work(&self) -> u64 {

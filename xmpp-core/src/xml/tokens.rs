@@ -9,8 +9,9 @@ use quick_xml::events::Event;
 use smallvec::SmallVec;
 
 use super::Limits;
-use super::chars::{self, PLAIN_TEXT, PLAIN_VALUE};
+use super::chars;
 use super::scope::{NamespaceId, Scope};
+use super::tag::{TagReader, Value};
 use crate::stream_error::{StreamCondition, StreamError};
 
 pub struct Tokens<'a> {
@@ -122,12 +123,13 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Bytes of input, and comparisons that were needed for them.
+    /// Bytes that were read, and comparisons that were needed for them.
     pub fn work(&self) -> u64 {
-        self.input.len() as u64 + self.work + self.scope.work()
+        self.position() as u64 + self.work + self.scope.work()
     }
 
-    fn position(&self) -> usize {
+    /// How much of the input was read.
+    pub fn position(&self) -> usize {
         self.reader.buffer_position() as usize
     }
 
@@ -139,20 +141,19 @@ impl<'a> Tokens<'a> {
         if self.depth >= self.limits.depth.min(super::DEPTH_MAX) {
             return Err(StreamError::stanza_too_big("elements are nested too deep"));
         }
-        let length = tag.bytes().position(chars::is_space).unwrap_or(tag.len());
-        let (name, rest) = tag.split_at(length);
-        let (prefix, name) = split_name(name)?;
+        let mut tag = TagReader::new(tag);
+        let name = tag.name()?;
         self.scope.enter();
-        self.read_attributes(rest)?;
+        self.read_attributes(&mut tag)?;
         // The element's own declarations are in force for its own name.
-        let namespace = match prefix {
+        let namespace = match name.prefix {
             "" => self.scope.default_namespace(),
             "xml" => return Err(StreamError::not_well_formed("an element with the prefix 'xml'")),
-            _ => self.scope.resolve(prefix)?,
+            prefix => self.scope.resolve(prefix)?,
         };
         self.depth += 1;
         self.ended = empty;
-        Ok(Token::Start(Start { name, namespace, empty }))
+        Ok(Token::Start(Start { name: name.local, namespace, empty }))
     }
 
     /// quick-xml has compared the name with the start tag's.
@@ -163,20 +164,21 @@ impl<'a> Tokens<'a> {
     }
 
     /// Sorts declarations from attributes, and resolves prefixes when all declarations are known.
-    fn read_attributes(&mut self, mut rest: &'a str) -> Result<(), StreamError> {
+    fn read_attributes(&mut self, tag: &mut TagReader<'a>) -> Result<(), StreamError> {
         self.attributes.clear();
         let mut count = 0;
-        while let Some((name, raw)) = split_attribute(&mut rest)? {
+        while let Some((name, value)) = tag.attribute()? {
             count += 1;
             if count > self.limits.attributes {
                 return Err(StreamError::stanza_too_big("too many attributes"));
             }
-            let (prefix, name) = split_name(name)?;
-            let (value, plain) = attribute_value(raw)?;
-            match (prefix, name) {
+            match (name.prefix, name.local) {
                 ("", "xmlns") => self.scope.declare("", value)?,
                 ("xmlns", prefix) => self.scope.declare(prefix, value)?,
-                _ => self.attributes.push(Attribute { prefix, name, namespace: None, value, plain }),
+                (prefix, name) => {
+                    let Value { text: value, plain } = value;
+                    self.attributes.push(Attribute { prefix, name, namespace: None, value, plain });
+                }
             }
         }
         for at in 0..self.attributes.len() {
@@ -219,80 +221,9 @@ fn inside(raw: &str, before: usize, behind: usize) -> &str {
     raw.len().checked_sub(behind).and_then(|end| raw.get(before..end)).unwrap_or_default()
 }
 
-/// Splits a qualified name; the prefix is empty without a colon.
-fn split_name(name: &str) -> Result<(&str, &str), StreamError> {
-    let (prefix, local) = match name.split_once(':') {
-        Some((prefix, local)) if chars::is_name(prefix) => (prefix, local),
-        Some(_) => return Err(StreamError::not_well_formed("a name that is none")),
-        None => ("", name),
-    };
-    if !chars::is_name(local) {
-        return Err(StreamError::not_well_formed("a name that is none"));
-    }
-    Ok((prefix, local))
-}
-
-/// Takes ` name='value'` from the front of what is left of a tag: XML 1.0 section 3.1, productions 40 and
-/// 41 (white space before each attribute, and around the equals sign where one likes).
-pub fn split_attribute<'a>(rest: &mut &'a str) -> Result<Option<(&'a str, &'a str)>, StreamError> {
-    let malformed = || StreamError::not_well_formed("a tag with a malformed attribute");
-    let trimmed = rest.trim_start_matches(chars::SPACE);
-    if trimmed.is_empty() {
-        return Ok(None);
-    }
-    if trimmed.len() == rest.len() {
-        return Err(malformed());
-    }
-    let (name, value) = trimmed.split_once('=').ok_or_else(malformed)?;
-    let name = name.trim_end_matches(chars::SPACE);
-    let value = value.trim_start_matches(chars::SPACE);
-    let quote = match value.as_bytes().first() {
-        Some(b'\'') => '\'',
-        Some(b'"') => '"',
-        _ => return Err(malformed()),
-    };
-    let (value, behind) = value.get(1..).and_then(|value| value.split_once(quote)).ok_or_else(malformed)?;
-    *rest = behind;
-    Ok(Some((name, value)))
-}
-
-/// Checks and normalises an attribute value (XML 1.0 section 3.3.3), and says whether it is plain.
-fn attribute_value(raw: &str) -> Result<(Cow<'_, str>, bool), StreamError> {
-    let plain = chars::span(raw, PLAIN_VALUE);
-    if plain == raw.len() {
-        return Ok((Cow::Borrowed(raw), true));
-    }
-    let mut value = String::with_capacity(raw.len());
-    let mut rest = raw;
-    loop {
-        let (copied, special) = rest.split_at(chars::span(rest, PLAIN_VALUE));
-        value.push_str(copied);
-        let Some(character) = special.chars().next() else { break };
-        rest = &special[character.len_utf8()..];
-        match character {
-            '<' => return Err(StreamError::not_well_formed("'<' in an attribute value")),
-            '&' => {
-                let (name, behind) = rest
-                    .split_once(';')
-                    .ok_or_else(|| StreamError::not_well_formed("a reference that does not end"))?;
-                value.push(reference(name)?);
-                rest = behind;
-            }
-            '\r' => {
-                // Line ends are normalised first: the two characters are one line end, hence one space.
-                rest = rest.strip_prefix('\n').unwrap_or(rest);
-                value.push(' ');
-            }
-            '\t' | '\n' => value.push(' '),
-            other => value.push(legal(other)?),
-        }
-    }
-    Ok((Cow::Owned(value), false))
-}
-
 /// Checks text and normalises its line ends (XML 1.0 section 2.11). `]]>` is not allowed outside of CDATA.
 fn text(raw: &str, outside: bool) -> Result<Text<'_>, StreamError> {
-    let plain = chars::span(raw, PLAIN_TEXT);
+    let plain = chars::plain_text(raw);
     if plain == raw.len() {
         return Ok(Text { text: Cow::Borrowed(raw), plain: true });
     }
@@ -309,15 +240,16 @@ fn text(raw: &str, outside: bool) -> Result<Text<'_>, StreamError> {
     Ok(Text { text, plain: false })
 }
 
-fn legal(character: char) -> Result<char, StreamError> {
+/// A character that XML allows.
+pub fn legal(character: char) -> Result<char, StreamError> {
     match chars::is_char(character) {
         true => Ok(character),
         false => Err(StreamError::not_well_formed("a character that XML does not allow")),
     }
 }
 
-/// What is between `&` and `;`.
-fn reference(name: &str) -> Result<char, StreamError> {
+/// The character that a reference stands for, given what is between `&` and `;`.
+pub fn reference(name: &str) -> Result<char, StreamError> {
     match name {
         "lt" => return Ok('<'),
         "gt" => return Ok('>'),

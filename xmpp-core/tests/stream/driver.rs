@@ -109,6 +109,7 @@ impl Setup {
             start_tls: self.start_tls,
             mechanisms: self.mechanisms.clone(),
             plain_without_tls: self.plain_without_tls,
+            login_attempts: 5,
             fakes: Fakes { key: [3; 32], iterations: ITERATIONS },
             max_bytes: self.limits.0,
             idle_seconds: self.limits.1,

@@ -1,0 +1,62 @@
+//! Messages for those who are away (XEP-0160, with the hints of XEP-0334): names the recipient as the
+//! owner of what may wait. Where messages are saved before they are delivered it is this that saves
+//! them for those who are there, too.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use cluster::Presence;
+use xmpp_core::{StanzaError, ns};
+
+use crate::config::Config;
+use crate::host::{HostBuilder, Module, Scope};
+use crate::router::hooks::{Answer, Letter, OnArrived, Verdict};
+use crate::router::storable::is_queued;
+use crate::router::{Router, wait};
+use crate::storage::{AccountNumber, Owner, Role};
+
+pub struct Offline {
+    pub live: Arc<ArcSwap<Config>>,
+}
+
+impl Module for Offline {
+    fn name(&self) -> &'static str {
+        "offline"
+    }
+
+    fn install(self: Arc<Self>, host: &mut HostBuilder) {
+        host.on_arrived(self);
+        host.feature(ns::OFFLINE, Scope::Both);
+    }
+}
+
+impl OnArrived for Offline {
+    fn on_arrived<'a>(&'a self, letter: &'a mut Letter, router: &'a Arc<Router>) -> Answer<'a, Verdict> {
+        let Some(recipient) = letter.recipient.as_ref().filter(|_| is_queued(&letter.stanza)) else {
+            return Answer::Now(Verdict::Pass);
+        };
+        let (number, jid) = (recipient.number, recipient.jid.clone());
+        letter.owners.push(Owner { account: number, role: Role::QUEUED });
+        let entries = router.cluster.find(&jid);
+        let addressed = |entry: &cluster::Entry| letter.stanza.to.as_ref().is_some_and(|to| *to == entry.jid);
+        match entries.iter().any(|e| e.presence == Presence::Willing || addressed(e)) {
+            true => Answer::Now(Verdict::Pass),
+            false => {
+                let limit = u64::from(self.live.load().limits.offline_messages);
+                Answer::later(room(number, limit, router))
+            }
+        }
+    }
+}
+
+/// Section 2: what there is no room for is refused, and its sender knows (behaviour 74).
+async fn room(owner: AccountNumber, limit: u64, router: &Router) -> Verdict {
+    match router.store.count_waiting(owner).await {
+        Ok(waiting) if waiting < limit => Verdict::Pass,
+        Ok(_) => Verdict::Refuse(StanzaError::service_unavailable()),
+        Err(_) => Verdict::Refuse(wait()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

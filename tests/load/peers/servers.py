@@ -1,0 +1,143 @@
+"""Starts and stops the servers of the comparison, each in a folder of its own, on loopback, pinned to one core."""
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CONFIGURATIONS = {"prosody": "prosody.cfg.lua", "ejabberd": "ejabberd.yml", "meerkat": "meerkat.toml"}
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+
+class Unavailable(Exception):
+    """The server is not installed or not built."""
+
+
+def certificate(folder):
+    """One key and certificate for all servers: ECDSA P-256, what certification authorities sign by default today."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / f"localhost.{name}" for name in ("crt", "key", "pem")}
+    if not paths["pem"].exists():
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-keyout", paths["key"], "-out", paths["crt"], "-days", "3650", "-subj", "/CN=localhost",
+             "-addext", "subjectAltName=DNS:localhost"],
+            check=True, stderr=subprocess.DEVNULL)
+        paths["pem"].write_bytes(paths["crt"].read_bytes() + paths["key"].read_bytes())
+        for path in paths.values():
+            path.chmod(0o644)
+    return paths
+
+
+class Server:
+    """One running server with an empty database."""
+
+    def __init__(self, kind, folder, port, core, binaries, save="always"):
+        self.kind, self.folder, self.port, self.direct, self.core = kind, folder / kind, port, port + 1, core
+        self.save, self.binaries, self.tool = save, binaries, binaries / "meerkat-load"
+        self.paths = certificate(folder / "certificate")
+        self.process = None
+
+    def __enter__(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / "data").mkdir(parents=True)
+        configuration = self.folder / CONFIGURATIONS[self.kind]
+        configuration.write_text(self.fill((HERE / CONFIGURATIONS[self.kind]).read_text()))
+        command, environment = getattr(self, self.kind)(configuration)
+        with open(self.folder / "output", "wb") as output:
+            self.process = subprocess.Popen(
+                ["taskset", "-c", str(self.core), *command], cwd=self.folder, env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            self.wait_until_listening()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    @property
+    def pid(self):
+        # `taskset`, and the shell script `erl`, become the server by exec.
+        return self.process.pid
+
+    def fill(self, text):
+        values = {"DIR": self.folder, "PORT": self.port, "DIRECT": self.direct, "SAVE": self.save,
+                  "CERTIFICATE": self.paths["crt"], "KEY": self.paths["key"], "PEM": self.paths["pem"]}
+        for name, value in values.items():
+            text = text.replace(f"@{name}@", str(value))
+        return text
+
+    def prosody(self, configuration):
+        if not shutil.which("prosody"):
+            raise Unavailable("prosody is not installed (apt-get install prosody)")
+        return ["prosody", "--config", str(configuration), "-F"], {}
+
+    def ejabberd(self, configuration):
+        listing = subprocess.run(["dpkg", "-L", "ejabberd"], capture_output=True, text=True).stdout
+        beams = [line for line in listing.splitlines() if line.endswith("/ejabberd.beam")]
+        if not beams or not shutil.which("erl"):
+            raise Unavailable("ejabberd is not installed (apt-get install ejabberd)")
+        environment = {"EJABBERD_CONFIG_PATH": str(configuration), "ERL_CRASH_DUMP_BYTES": "0",
+                       "EJABBERD_LOG_PATH": str(self.folder / "ejabberd.log"),
+                       "ERL_LIBS": str(Path(beams[0]).parents[2])}
+        # ejabberdctl's own flags, and no busy waiting: it would count as work that the server does not do.
+        flags = ["+K", "true", "+P", "250000", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"]
+        return ["erl", "-noinput", *flags, "-mnesia", "dir", f'"{self.folder}/data"', "-s", "ejabberd"], environment
+
+    def meerkat(self, configuration):
+        if not (self.binaries / "meerkat").exists():
+            raise Unavailable("meerkat is not built (cargo build --release --bin meerkat --bin meerkatctl)")
+        return [str(self.binaries / "meerkat"), "--config", str(configuration)], {}
+
+    def wait_until_listening(self):
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                for port in (self.port, self.direct):
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                time.sleep(1)
+                return
+            except OSError:
+                time.sleep(0.2)
+        raise RuntimeError(f"{self.kind} did not come up, see {self.folder}/output")
+
+    def make_accounts(self, count):
+        if self.kind == "meerkat" and (self.binaries / "meerkatctl").exists():
+            accounts = subprocess.run([self.tool, "register", "--csv", "--count", str(count)],
+                                      check=True, capture_output=True).stdout
+            listing = self.folder / "accounts.csv"
+            listing.write_bytes(accounts)
+            subprocess.run([self.binaries / "meerkatctl", "--socket", self.folder / "data/ctl.sock", "account",
+                            "importUsers", listing], check=True, stdout=subprocess.DEVNULL)
+            return
+        subprocess.run([self.tool, "register", "--port", str(self.port), "--count", str(count)],
+                       check=True, stdout=subprocess.DEVNULL)
+
+    def stored_rows(self):
+        """Rows in each table of Meerkat's database; none for the others."""
+        database = self.folder / "data/meerkat.db"
+        if not database.exists():
+            return None
+        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)
+        try:
+            tables = [name for (name,) in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
+            return {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables}
+        finally:
+            connection.close()
+
