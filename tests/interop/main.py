@@ -11,7 +11,8 @@ import traceback
 from pathlib import Path
 
 import checks
-from checks import conversation  # noqa: F401  (each module adds its checks)
+# Each module adds its checks, in this order.
+from checks import conversation, copies, contacts, away, resumption  # noqa: F401
 from harness import processes
 from harness.server import Server
 

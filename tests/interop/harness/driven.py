@@ -35,12 +35,16 @@ class Driven(Client):
         self._tell_it({"do": "send", "xml": xml})
 
     async def stop(self):
+        if "online" not in self.events:
+            # Some cannot be stopped politely while they try to connect.
+            self._process.kill()
         if self._process.returncode is None:
             try:
                 self._tell_it({"do": "stop"})
                 await asyncio.wait_for(self._process.wait(), PATIENCE)
             except (asyncio.TimeoutError, ConnectionError):
                 self._process.kill()
+        await self._process.wait()
         await self._reading
 
     async def vanish(self):

@@ -37,6 +37,11 @@ class Proxy:
         for _, _, passing in self._connections:
             passing.clear()
 
+    def cut_clients(self):
+        """Resets the clients' sides only: the server goes on as if they were there."""
+        for client, _, _ in self._connections:
+            _reset(client)
+
     def take_down(self):
         """No network: connections are cut, and new ones are refused at once."""
         self._down = True

@@ -128,10 +128,6 @@ class Server:
         account = Account(f"{user}@{DOMAIN}", f"secret of {user} ✓")
         self.passwords.append(account.password)
         tool = Path(os.environ["MEERKAT_BIN"]).with_name("meerkatctl")
-        if not tool.exists():
-            from .registration import register
-            await register(self, account)
-            return account
         made = await asyncio.create_subprocess_exec(
             tool, "--socket", self.data / "ctl.sock", "account", "registerUser", "--domain", DOMAIN,
             "--username", user, "--password", account.password,
@@ -139,6 +135,9 @@ class Server:
         printed, _ = await asyncio.wait_for(made.communicate(), PATIENCE)
         if made.returncode:
             raise RuntimeError(f"meerkatctl account registerUser: {printed.decode()}")
+        if not printed:
+            from .registration import register
+            await register(self, account)
         return account
 
 

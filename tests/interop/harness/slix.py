@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from slixmpp import ClientXMPP
 from slixmpp.stanza import Iq, Message, Presence
 
-from .client import PATIENCE, Client
+from .client import PATIENCE, Client, NotSeen
 from .stanzas import Stanza
 
 EVENTS = ("session_resumed", "sm_enabled", "sm_failed", "carbon_received", "carbon_sent", "failed_auth",
@@ -29,8 +29,16 @@ class Slixmpp(Client):
         self._resumes = resumes
         self.xmpp.add_filter("in", self._heard)
         self.xmpp.add_event_handler("session_start", self._began)
+        self._acknowledged = set()
+        self.xmpp.add_event_handler("stanza_acked", lambda stanza: self._acknowledged.add(stanza["id"]))
         for event in EVENTS:
             self.xmpp.add_event_handler(event, lambda _, event=event: self.happened(event))
+
+    @property
+    def is_connected(self):
+        """Whether it has a session on a connection, as far as it knows."""
+        changes = [e for e in self.events if e in ("online", "session_resumed", "disconnected")]
+        return bool(changes) and changes[-1] != "disconnected"
 
     def connect(self):
         self.xmpp.connect(*self._where)
@@ -54,6 +62,16 @@ class Slixmpp(Client):
         else:
             self.xmpp.cancel_connection_attempt()
             self.xmpp.abort()
+
+    async def acknowledged(self, id):
+        """Waits until the server counted the stanza with that id. It asks now and then: a request of slixmpp's
+        own overtakes what still waits in its queue."""
+        until = asyncio.get_running_loop().time() + PATIENCE
+        while id not in self._acknowledged:
+            if asyncio.get_running_loop().time() > until:
+                raise NotSeen(f"{self}: stanza {id} is not acknowledged")
+            self.xmpp["xep_0198"].request_ack()
+            await asyncio.sleep(0.1)
 
     def come_back_when_disconnected(self):
         """As applications do it: slixmpp itself does not reconnect."""
