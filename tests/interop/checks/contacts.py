@@ -7,19 +7,20 @@ from . import check
 ROSTER = "{jabber:iq:roster}"
 
 
-async def _befriend(romeo, juliet):
+async def befriend(romeo, juliet):
     """Each asks, each approves; both are online. Only who asked for the roster hears of approvals (RFC 6121
     section 3.1.6)."""
-    await _items(romeo)
-    await _items(juliet)
-    romeo.xmpp.send_presence_subscription(pto=juliet.account.jid, ptype="subscribe")
+    for one in (romeo, juliet):
+        await _items(one)
+        await one.appear()
+    await romeo.appear(to=juliet.account.jid, type="subscribe")
     asked = await juliet.sees_presence(romeo.account.jid, "subscribe")
     assert asked.sender == romeo.account.jid, "a request comes from the bare address"
     await juliet.appear(to=romeo.account.jid, type="subscribed")
     await romeo.sees_presence(juliet.account.jid, "subscribed")
     await juliet.appear(to=romeo.account.jid, type="subscribe")
     await romeo.sees_presence(juliet.account.jid, "subscribe")
-    romeo.xmpp.send_presence_subscription(pto=juliet.account.jid, ptype="subscribed")
+    await romeo.appear(to=juliet.account.jid, type="subscribed")
     await juliet.sees_presence(romeo.account.jid, "subscribed")
     await romeo.sees_presence(juliet.jid)
     await juliet.sees_presence(romeo.jid)
@@ -47,9 +48,7 @@ async def subscription_both_ways(stage):
     async with Slixmpp(stage.server, romeo, "orchard") as orchard, XmppJs(stage.server, juliet, "balcony") as balcony:
         await orchard.xmpp.get_roster()
         assert await _items(balcony) == {}
-        await orchard.appear()
-        await balcony.appear()
-        await _befriend(orchard, balcony)
+        await befriend(orchard, balcony)
         await _pushed(orchard, juliet.jid, "both")
         await _pushed(balcony, romeo.jid, "both")
         assert await _items(orchard) == {juliet.jid: "both"}
@@ -80,10 +79,8 @@ async def presence_of_those_who_come_and_go(stage):
     unavailable for the others, once."""
     romeo, juliet = await stage.accounts("romeo", "juliet")
     async with Slixmpp(stage.server, romeo, "orchard") as orchard:
-        await orchard.appear()
         async with XmppJs(stage.server, juliet, "balcony") as balcony:
-            await balcony.appear()
-            await _befriend(orchard, balcony)
+            await befriend(orchard, balcony)
         await orchard.sees_presence(balcony.jid, "unavailable")
 
         mark = len(orchard.stanzas)

@@ -77,6 +77,10 @@ class XmppJs(Driven):
         service = f"{scheme}://{self._where[0]}:{self._where[1]}"
         return ["node", script, service, DOMAIN, self.account.user, self.account.password, self.resource]
 
+    async def start(self):
+        await super().start()
+        await self.experiences("managed")
+
     def environment(self):
         return {"NODE_EXTRA_CA_CERTS": str(self._ca)}
 

@@ -4,6 +4,7 @@
 //   node client.mjs SERVICE DOMAIN USER PASSWORD RESOURCE      SERVICE is xmpp://HOST:PORT or xmpps://HOST:PORT
 //   <- {"do": "send", "xml": "<message ..."}     {"do": "stop"}
 //   -> {"event": "online", "jid": "..."}         a new session
+//   -> {"event": "managed"}                      the session can be resumed from now on
 //   -> {"event": "disconnect"}                   the connection broke; it comes back by itself after a second
 //   -> {"event": "resumed"}                      the same session on a new connection
 //   -> {"event": "stanza", "xml": "..."}
@@ -25,6 +26,7 @@ const xmpp = client({ service, domain, username, password, resource, timeout: 10
 xmpp.on("online", (jid) => tell({ event: "online", jid: jid.toString() }));
 xmpp.on("disconnect", () => tell({ event: "disconnect" }));
 xmpp.on("stanza", (stanza) => tell({ event: "stanza", xml: stanza.toString() }));
+xmpp.on("nonza", (element) => element.is("enabled", "urn:xmpp:sm:3") && tell({ event: "managed" }));
 xmpp.on("error", (error) => tell({ event: "error", text: String(error) }));
 xmpp.streamManagement.on("resumed", () => tell({ event: "resumed" }));
 
