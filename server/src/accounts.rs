@@ -150,8 +150,43 @@ impl AccountInfo {
         }
         self.blocked.iter().any(|entry| {
             entry.domain() == jid.domain()
-                && (entry.local().is_none() || entry.local() == jid.local())
-                && (entry.resource().is_none() || entry.resource() == jid.resource())
+                && match (entry.local(), entry.resource()) {
+                    (None, None) => true,
+                    (Some(_), None) => entry.local() == jid.local(),
+                    (_, Some(_)) => entry == jid,
+                }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// XEP-0191 section 5.
+    #[test]
+    fn what_an_entry_of_a_block_list_means() {
+        let blocks = |entry: &str, jid: &str| {
+            let info = AccountInfo {
+                number: AccountNumber(1),
+                jid: BareJid::parse("romeo@example.com").expect("an address"),
+                banned: false,
+                blocked: vec![Jid::parse(entry).expect("an address")],
+                is_asked: false,
+                contacts: Vec::new(),
+            };
+            info.blocks(&Jid::parse(jid).expect("an address"))
+        };
+        for (entry, blocked, passed) in [
+            ("a@b/c", &["a@b/c"][..], &["a@b", "a@b/d", "b/c", "b"][..]),
+            ("a@b", &["a@b/c", "a@b", "A@B"], &["x@b", "b", "b/c"]),
+            ("b/c", &["b/c"], &["b", "a@b/c", "b/d"]),
+            ("b", &["b", "b/c", "a@b", "a@b/c"], &["a@c.b", "a@c"]),
+            ("example.com", &["juliet@example.com"], &["romeo@example.com", "romeo@example.com/x"]),
+            ("romeo@example.com", &[], &["romeo@example.com/x"]),
+        ] {
+            assert!(blocked.iter().all(|jid| blocks(entry, jid)), "{entry}");
+            assert!(!passed.iter().any(|jid| blocks(entry, jid)), "{entry}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::router::Router;
 use crate::session::End;
 use crate::storage::{Account, Authentication, StoreError, Write};
 
-pub use import::{Imported, Refused, RowError};
+pub use import::{Imported, Refused, RowError, parts};
 
 pub struct Directory {
     /// Weak, because the router's modules hold the directory.

@@ -1,10 +1,12 @@
 //! Meerkat, an XMPP server.
 
 pub mod accounts;
+pub mod admin;
 pub mod c2s;
 pub mod capabilities;
 pub mod clock;
 pub mod config;
+pub mod ctl;
 pub mod directory;
 pub mod host;
 pub mod modules;

@@ -23,6 +23,7 @@ use crate::router::{Domain, Domains, Router, Save, StanzaIds};
 use crate::session::End;
 use crate::storage::{Store, StoreError};
 use crate::telemetry::health::{Condition, Health};
+use crate::telemetry::labels::Queue;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{CertificateError, Tls};
 
@@ -177,20 +178,18 @@ impl Node {
     }
 
     /// Takes up what a new configuration changes without a restart. Gives every change, with whether
-    /// it applies now.
-    pub fn reload(&self, mut new: Config) -> Vec<config::Change> {
+    /// it applies now, and the certificates that cannot be used. Reads files: not for the reactor.
+    pub fn reload(&self, mut new: Config) -> (Vec<config::Change>, Vec<CertificateError>) {
         let old = self.config.load_full();
         new.settle(self.data_dir.clone());
         let changes = config::diff(&old, &new);
         let new = Arc::new(config::reloaded(&old, &new));
         self.router.domains.store(Arc::new(domains(&new)));
-        // It reads files; what it refuses it logs.
-        let (tls, config) = (self.tls.clone(), new.clone());
-        tokio::task::spawn_blocking(move || tls.reload(&config.tls, &config.general.hosts));
+        let refused = self.tls.reload(&new.tls, &new.general.hosts);
         // Before the streams ask the modules for their features.
         self.config.store(new.clone());
         self.c2s.reload(new);
-        changes
+        (changes, refused)
     }
 
     pub fn is_stopping(&self) -> bool {
@@ -236,6 +235,10 @@ impl Node {
             let expiry = self.tls.certificates().into_iter();
             let expiry = expiry.map(|status| (status.file.display().to_string(), status.expires));
             self.metrics.set_certificates(expiry);
+            self.metrics.connections.set(self.c2s.admission.connections() as i64);
+            let waiting = self.router.waiting_commits() as i64;
+            self.metrics.queue_length.of(Queue::Commits).set(waiting);
+            self.metrics.queue_length.of(Queue::Hashing).set(self.c2s.passwords.waiting() as i64);
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

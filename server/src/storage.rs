@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
-pub use roster::{Roster, RosterChange, RosterItem, RosterVersion, Subscription};
+pub use roster::{Roster, RosterChange, RosterItem, RosterLimits, RosterVersion, Subscription};
 pub use write::{Write, Written};
 
 pub type Fut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

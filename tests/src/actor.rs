@@ -69,7 +69,7 @@ impl Connection {
 
     async fn read(&mut self) -> Result<Heard, String> {
         loop {
-            let heard = self.reader.next().map_err(|error| format!("the server wrote bad XML: {error}"))?;
+            let heard = self.reader.poll().map_err(|error| format!("the server wrote bad XML: {error}"))?;
             if let Some(heard) = heard {
                 return Ok(heard);
             }

@@ -150,7 +150,7 @@ impl StreamReader {
     }
 
     /// The next header, first-level element or close; `None` when there is not a whole one yet.
-    pub fn next(&mut self) -> Result<Option<Heard>, String> {
+    pub fn poll(&mut self) -> Result<Option<Heard>, String> {
         loop {
             let mut rest = self.bytes.as_slice();
             let event = self.parser.parse(&mut rest, false);
@@ -215,7 +215,7 @@ pub fn elements(text: &str) -> Result<Vec<Node>, String> {
     reader.feed(b"</block>");
     let mut elements = Vec::new();
     loop {
-        match reader.next()? {
+        match reader.poll()? {
             Some(Heard::Element(node)) => elements.push(node),
             Some(Heard::Header(_)) => {}
             Some(Heard::Close | Heard::End) => return Ok(elements),
@@ -238,7 +238,7 @@ mod tests {
         let mut heard = Vec::new();
         for byte in stream.as_bytes() {
             reader.feed(&[*byte]);
-            while let Some(next) = reader.next().expect("good XML") {
+            while let Some(next) = reader.poll().expect("good XML") {
                 heard.push(next.to_string());
             }
         }
@@ -251,7 +251,7 @@ mod tests {
     fn bad_xml_is_noticed() {
         let mut reader = StreamReader::default();
         reader.feed(b"<a><b></a>");
-        assert!(matches!(reader.next(), Ok(Some(Heard::Header(_)))));
-        assert!(reader.next().is_err());
+        assert!(matches!(reader.poll(), Ok(Some(Heard::Header(_)))));
+        assert!(reader.poll().is_err());
     }
 }

@@ -53,6 +53,12 @@ const RULES: &[Rule] = &[
         why: "the router calls hooks and knows no module",
     },
     Rule {
+        room: "server/src/ctl",
+        except: &[],
+        never: &["crate::node", "crate::router", "crate::session", "crate::storage", "tokio::"],
+        why: "the tool knows the control socket, and nothing of a running server",
+    },
+    Rule {
         room: "server/src",
         except: &["server/src/plugins/sqlite"],
         never: &["sqlx::"],

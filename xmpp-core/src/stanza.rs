@@ -254,3 +254,114 @@ fn write_address(attribute: &[u8], address: &Jid, out: &mut Vec<u8>) {
     }
     out.push(b'\'');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(stanza: &Stanza) -> String {
+        let mut out = Vec::new();
+        stanza.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn read(xml: &str) -> Stanza {
+        Stanza::read(xml.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn built_and_written() {
+        let stanza = Stanza::message(Type::Chat)
+            .with_from("a@b/'<&".parse().unwrap())
+            .with_to("c@d".parse().unwrap())
+            .with_id("1\n'")
+            .with_lang("en")
+            .with_child(&Element::new("body", ns::CLIENT).text("x"));
+        let xml = "<message from='a@b/&apos;&lt;&amp;' to='c@d' id='1&#xA;&apos;' type='chat' xml:lang='en'><body>x</body></message>";
+        assert_eq!(written(&stanza), xml);
+        assert_eq!(written(&read(xml)), xml);
+        let mut stored = Vec::new();
+        stanza.write_in(ns::SERVER, &mut stored);
+        assert!(stored.starts_with(b"<message xmlns='jabber:server' from="));
+        assert_eq!(written(&Stanza::presence(Type::None)), "<presence/>");
+        assert_eq!(written(&Stanza::iq(Type::Get, "1")), "<iq id='1' type='get'/>");
+    }
+
+    #[test]
+    fn every_type_is_read_back() {
+        for kind in [Kind::Message, Kind::Presence, Kind::Iq] {
+            for name in [
+                "normal",
+                "chat",
+                "groupchat",
+                "headline",
+                "unavailable",
+                "subscribe",
+                "subscribed",
+                "unsubscribe",
+                "unsubscribed",
+                "probe",
+                "get",
+                "set",
+                "result",
+                "error",
+            ] {
+                if let Some(type_) = Type::of(kind, name) {
+                    assert_eq!(type_.as_str(), Some(name));
+                }
+            }
+            assert_eq!(Type::of(kind, "error"), Some(Type::Error));
+            assert_eq!(
+                (Type::of(kind, ""), Type::of(kind, "available"), Type::None.as_str()),
+                (None, None, None)
+            );
+        }
+    }
+
+    /// RFC 6120 sections 8.2.3 and 8.3.1.
+    #[test]
+    fn replies() {
+        let get = read("<iq from='a@b/c' to='d' id='1' type='get'><query xmlns='urn:x'/></iq>");
+        assert_eq!(written(&get.result()), "<iq from='d' to='a@b/c' id='1' type='result'/>");
+        let found = get.result_with(&Element::new("query", "urn:x"));
+        assert_eq!(
+            written(&found),
+            "<iq from='d' to='a@b/c' id='1' type='result'><query xmlns='urn:x'/></iq>"
+        );
+        let error = get.error_reply(&StanzaError::service_unavailable()).unwrap();
+        assert_eq!(
+            written(&error),
+            "<iq from='d' to='a@b/c' id='1' type='error'><error type='cancel'>\
+             <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+        );
+        assert_eq!(error.error(), Some(StanzaError::service_unavailable()));
+        assert!(error.is_error() && !get.is_error() && get.error().is_none());
+        assert!(error.error_reply(&StanzaError::bad_request()).is_none());
+        assert!(get.result().error_reply(&StanzaError::bad_request()).is_none());
+    }
+
+    #[test]
+    fn read_alone() {
+        for xml in ["<message xmlns='jabber:client'/>", " <message/>\n", "<message></message>"] {
+            assert_eq!(written(&read(xml)), "<message/>");
+        }
+        for xml in [
+            "",
+            "x",
+            "<message>",
+            "<message/><message/>",
+            "<message/>x",
+            "<?xml version='1.0'?><message/>",
+            "<foo/>",
+            "<!----><message/>",
+            "<message xmlns='jabber:server'/>",
+            "<message to='@'/>",
+            "<iq type='get' id='1'/>",
+            "<message/><!-- -->",
+            "\u{feff}<message/>",
+        ] {
+            assert!(Stanza::read(xml.as_bytes()).is_err(), "{xml}");
+        }
+        assert!(Stanza::read(b"<message><body>\xff</body></message>").is_err());
+    }
+}

@@ -77,7 +77,7 @@ pub struct StanzaError {
     /// A sentence in English.
     pub text: Option<String>,
     /// An application-specific condition.
-    pub extra: Option<Element>,
+    pub extra: Option<Box<Element>>,
     /// Who found the error, where it is not the address in `from`.
     pub by: Option<Jid>,
 }
@@ -197,7 +197,7 @@ impl StanzaError {
     }
 
     pub fn with_extra(mut self, extra: Element) -> StanzaError {
-        self.extra = Some(extra);
+        self.extra = Some(Box::new(extra));
         self
     }
 
@@ -299,7 +299,7 @@ impl StanzaError {
             error.push(Element::new("text", ns::STANZAS).attr("xml:lang", "en").text(text));
         }
         if let Some(extra) = &self.extra {
-            error.push(extra.clone());
+            error.push(extra.as_ref().clone());
         }
         error
     }
@@ -313,7 +313,7 @@ impl StanzaError {
         let mut error = StanzaError::new(Condition::UndefinedCondition);
         for child in element.elements() {
             if child.ns() != ns::STANZAS {
-                error.extra.get_or_insert_with(|| child.clone());
+                error.extra.get_or_insert_with(|| Box::new(child.clone()));
             } else if child.name() == "text" {
                 error.text.get_or_insert_with(|| child.content());
             } else if let Some(condition) = Condition::from_name(child.name()) {
@@ -327,5 +327,44 @@ impl StanzaError {
             .unwrap_or_else(|| error.condition.default_type());
         error.by = element.attribute("by").and_then(|by| Jid::parse(by).ok());
         Some(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_and_read() {
+        let mut names = std::collections::HashSet::new();
+        for condition in Condition::ALL {
+            assert!(names.insert(condition.as_str()));
+            let error = StanzaError::new(condition);
+            assert_eq!(StanzaError::from_element(&error.to_element()), Some(error));
+        }
+        let error = StanzaError::new(Condition::Gone)
+            .with_type(ErrorType::Modify)
+            .with_address("xmpp:a@b")
+            .with_text("moved & gone")
+            .with_extra(Element::new("x", "urn:x"))
+            .with_by("b".parse().unwrap());
+        assert_eq!(StanzaError::from_element(&error.to_element()), Some(error.clone()));
+        assert_eq!(
+            error.to_element().to_xml(),
+            "<error xmlns='jabber:client' type='modify' by='b'>\
+             <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:a@b</gone>\
+             <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>moved &amp; gone</text><x xmlns='urn:x'/></error>"
+        );
+    }
+
+    #[test]
+    fn read_tolerantly() {
+        let read = |xml: &str| StanzaError::from_element(&Element::parse(xml.as_bytes()).unwrap());
+        let nothing = read("<error/>").unwrap();
+        assert_eq!((nothing.condition, nothing.type_), (Condition::UndefinedCondition, ErrorType::Cancel));
+        let unknown =
+            read("<error type='strange' by='@'><new xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>");
+        assert_eq!(unknown, read("<error/>"));
+        assert_eq!(read("<problem/>"), None);
     }
 }

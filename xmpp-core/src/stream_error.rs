@@ -214,3 +214,35 @@ impl fmt::Display for StreamError {
 }
 
 impl std::error::Error for StreamError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written() {
+        let written = |error: StreamError| String::from_utf8(error.to_xml()).unwrap();
+        assert_eq!(
+            written(StreamCondition::NotWellFormed.into()),
+            "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
+        );
+        assert_eq!(
+            written(StreamError::stanza_too_big("more than 10 bytes")),
+            "<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+             <text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>more than 10 bytes</text>\
+             <stanza-too-big xmlns='urn:xmpp:errors'/></stream:error>"
+        );
+        assert_eq!(
+            written(StreamError::see_other_host("[2001:db8::1]:5222")),
+            "<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>[2001:db8::1]:5222\
+             </see-other-host></stream:error>"
+        );
+    }
+
+    #[test]
+    fn every_condition_has_its_own_name() {
+        let names: std::collections::HashSet<_> = StreamCondition::ALL.iter().map(|it| it.as_str()).collect();
+        assert_eq!(names.len(), StreamCondition::ALL.len());
+        assert!(!names.contains(StreamCondition::XmlNotWellFormed.as_str()));
+    }
+}

@@ -1,12 +1,15 @@
 //! `meerkat`: the server.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use server::config::{self, Config, TlsMode};
-use server::node::{Listening, Node};
+use server::admin::socket::ControlSocket;
+use server::admin::{self, Admin};
+use server::config::{self, Config};
+use server::node::Node;
 use server::telemetry::logging::{self, Logging};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -79,51 +82,24 @@ async fn serve(
     let mut hangup = signal(SignalKind::hangup())?;
 
     let node = Node::open(config, &data_dir).await?;
+    let socket = ControlSocket::bind(&data_dir.join(admin::SOCKET_NAME))?;
     let listening = node.listen()?;
-    announce(&node, &listening);
+    // Somebody who does not listen to it wants the server all the same.
+    let _ = write!(std::io::stdout(), "{}", admin::welcome::welcome(&node, &listening, socket.path()));
+    let admin = Admin::new(node.clone(), logging, listening, arguments.config.clone());
+    let commands = tokio::spawn(admin.clone().serve(socket));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = node.until_asked_to_stop() => break,
-            _ = hangup.recv() => match load(arguments) {
-                Ok(new) => {
-                    logging.apply(&new.general);
-                    for change in node.reload(new) {
-                        tracing::info!(key = %change.key, old = ?change.old, new = ?change.new, applies = ?change.applies, "reloaded");
-                    }
-                }
-                Err(problems) => tracing::error!("the configuration is not reloaded: {problems}"),
-            },
+            // It logs what comes of it.
+            _ = hangup.recv() => drop(admin.reload().await),
         }
     }
     node.stop().await;
+    // The socket's file goes when all is written out: its end is what `meerkatctl stop` waits for.
+    commands.abort();
+    let _ = commands.await;
     Ok(())
-}
-
-/// What a person wants to know who has just started it.
-fn announce(node: &Node, listening: &Listening) {
-    let config = node.config();
-    let hosts: Vec<&str> = config.general.hosts.iter().map(|host| host.as_str()).collect();
-    println!("Meerkat {} serves {}", env!("CARGO_PKG_VERSION"), hosts.join(", "));
-    for (address, mode) in &listening.c2s {
-        let how = match mode {
-            TlsMode::Starttls => "STARTTLS",
-            TlsMode::StarttlsOptional => "STARTTLS, or no TLS at all",
-            TlsMode::Direct => "TLS from the first byte",
-            TlsMode::None => "no TLS",
-        };
-        println!("  clients   {address} ({how})");
-    }
-    for address in &listening.metrics {
-        println!("  metrics   http://{address}/metrics, /healthz, /readyz");
-    }
-    println!("  data      {}", node.data_dir.display());
-    println!("Make an account with:");
-    let socket = node.data_dir.join("ctl.sock");
-    let domain = hosts.first().copied().unwrap_or("localhost");
-    println!(
-        "  meerkatctl --socket {} account registerUser --domain {domain} --username juliet",
-        socket.display()
-    );
 }

@@ -65,7 +65,7 @@ fn task_settings(config: &Config) -> TaskSettings {
             .c2s
             .ping_after_seconds
             .at_most()
-            .map_or(Duration::from_secs(50 * 31_536_000), |n| Duration::from_secs(n)),
+            .map_or(Duration::from_secs(50 * 31_536_000), Duration::from_secs),
         ping_timeout: seconds(config.c2s.ping_timeout_seconds),
         write_timeout: seconds(config.c2s.write_timeout_seconds),
         unacknowledged_stanzas: config.limits.unacknowledged_stanzas as usize,

@@ -33,6 +33,11 @@ pub fn data_dir(option: Option<&Path>, environment: &[(OsString, OsString)], con
         .unwrap_or_else(|| usual_data_dir(Path::new(DATA_FOLDER)))
 }
 
+/// The folders that are taken when none is named.
+pub fn usual_data_dirs() -> [PathBuf; 2] {
+    [DATA_FOLDER.into(), DATA_FOLDER_HERE.into()]
+}
+
 fn usual_data_dir(folder: &Path) -> PathBuf {
     if is_writable(folder) { folder.to_owned() } else { DATA_FOLDER_HERE.into() }
 }

@@ -30,7 +30,7 @@ use std::path::Path;
 pub use changes::{Change, diff, reloaded};
 pub use error::{Fault, Origin, Problem, Problems};
 pub use limits::Limits;
-pub use locate::{config_file, data_dir};
+pub use locate::{config_file, data_dir, usual_data_dirs};
 pub use modules::*;
 pub use render::{reference_toml, resolved_toml};
 pub use schema::Applies;

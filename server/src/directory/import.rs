@@ -37,9 +37,14 @@ pub enum RowError {
 
 impl Directory {
     pub async fn import(self: &Arc<Self>, csv: &str) -> Imported {
+        self.import_part(csv, 1).await
+    }
+
+    /// Imports a part of a file, one of [`parts`], that begins at this line.
+    pub async fn import_part(self: &Arc<Self>, csv: &str, first_line: usize) -> Imported {
         let mut imported = Imported::default();
         let mut under_way = JoinSet::new();
-        for Row { line, fields } in Rows::new(csv) {
+        for Row { line, fields } in Rows::new(csv, first_line) {
             if under_way.len() >= AT_ONCE {
                 imported.note(under_way.join_next().await);
             }
@@ -83,6 +88,30 @@ impl Imported {
     }
 }
 
+/// Cuts a file between rows into parts of at most so many bytes, each with the line where it begins, so
+/// that an import can be sent and watched part by part. A row that is longer is a part of its own.
+pub fn parts(csv: &str, bytes: usize) -> impl Iterator<Item = (usize, &str)> {
+    let mut left = Rows::new(csv, 1);
+    std::iter::from_fn(move || {
+        let Rows { rest, line } = left;
+        let mut taken = 0;
+        loop {
+            let before = left;
+            left.next();
+            let longer = rest.len() - left.rest.len();
+            if longer == taken {
+                break;
+            }
+            if longer > bytes && taken > 0 {
+                left = before;
+                break;
+            }
+            taken = longer;
+        }
+        (taken > 0).then(|| (line, &rest[..taken]))
+    })
+}
+
 /// A row that was tried.
 struct Tried {
     line: usize,
@@ -97,14 +126,15 @@ struct Row {
 }
 
 /// Splits text into rows. Empty lines are passed over, and a first line that only names the fields.
+#[derive(Clone, Copy)]
 struct Rows<'t> {
     rest: &'t str,
     line: usize,
 }
 
 impl<'t> Rows<'t> {
-    fn new(text: &'t str) -> Rows<'t> {
-        Rows { rest: text.trim_start_matches('\u{feff}'), line: 1 }
+    fn new(text: &'t str, first_line: usize) -> Rows<'t> {
+        Rows { rest: text.trim_start_matches('\u{feff}'), line: first_line }
     }
 }
 
@@ -191,7 +221,7 @@ mod tests {
     use super::*;
 
     fn rows(text: &str) -> Vec<(usize, Result<Vec<String>, RowError>)> {
-        Rows::new(text).map(|row| (row.line, row.fields)).collect()
+        Rows::new(text, 1).map(|row| (row.line, row.fields)).collect()
     }
 
     fn fields<const N: usize>(fields: [&str; N]) -> Result<Vec<String>, RowError> {
@@ -231,5 +261,19 @@ mod tests {
             (4, fields(["j@k", "l"])),
         ];
         assert_eq!(rows(text), expected);
+    }
+
+    #[test]
+    fn parts_are_cut_between_rows() {
+        let text = "jid,password\na@b,\"1\n2\"\nc@d,e\"f\ng@h,\"open\ni@j,k";
+        let cut: Vec<(usize, &str)> = parts(text, 32).collect();
+        let expected = [(1, "jid,password\na@b,\"1\n2\"\nc@d,e\"f\n"), (5, "g@h,\"open\ni@j,k")];
+        assert_eq!(cut, expected);
+        for bytes in 1..text.len() + 1 {
+            let cut: Vec<(usize, &str)> = parts(text, bytes).collect();
+            assert_eq!(cut.iter().map(|(_, part)| *part).collect::<String>(), text);
+            let lines = cut.iter().flat_map(|(line, part)| Rows::new(part, *line).map(|row| row.line));
+            assert_eq!(lines.collect::<Vec<_>>(), [2, 4, 5, 6]);
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::router::hooks::{Answer, Letter, OnArrived, Verdict};
 use crate::router::storable::is_queued;
 use crate::router::{Router, wait};
 use crate::storage::{AccountNumber, Owner, Role};
+use crate::telemetry::bound::Bound;
 
 pub struct Offline {
     pub live: Arc<ArcSwap<Config>>,
@@ -53,7 +54,10 @@ impl OnArrived for Offline {
 async fn room(owner: AccountNumber, limit: u64, router: &Router) -> Verdict {
     match router.store.count_waiting(owner).await {
         Ok(waiting) if waiting < limit => Verdict::Pass,
-        Ok(_) => Verdict::Refuse(StanzaError::service_unavailable()),
+        Ok(_) => {
+            router.metrics.refused(Bound::OfflineMessages);
+            Verdict::Refuse(StanzaError::service_unavailable())
+        }
         Err(_) => Verdict::Refuse(wait()),
     }
 }

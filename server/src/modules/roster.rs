@@ -9,11 +9,13 @@ use xmpp_core::{BareJid, Element, Jid, StanzaError, ns};
 use crate::accounts::AccountInfo;
 use crate::config::{Config, Limits};
 use crate::host::{HostBuilder, Module, Scope};
-use crate::router::changes::{item_element, push_payload, removed_element, roster_element};
+use crate::router::effects::{item_element, push_payload, removed_element, roster_element};
 use crate::router::hooks::{Answer, AnswerIq, Iq, IqResult, Target};
 use crate::router::{Router, stanza_error};
 use crate::session::{Put, Session, Wants};
 use crate::storage::{AccountNumber, RosterChange, RosterVersion, StoreError, Write};
+use crate::telemetry::bound::Bound;
+use crate::telemetry::metrics::Metrics;
 
 pub struct RosterModule {
     pub live: Arc<ArcSwap<Config>>,
@@ -114,7 +116,7 @@ async fn catch_up(
 
 impl RosterModule {
     async fn set(&self, account: &AccountInfo, query: &Element, router: &Arc<Router>) -> IqResult {
-        let change = parse(query, &self.live.load().limits)?;
+        let change = parse(query, &self.live.load().limits, &router.metrics)?;
         let own = account.jid.clone();
         let done = match change {
             Change::Set { contact, name, groups } => {
@@ -132,7 +134,10 @@ impl RosterModule {
         match done {
             Ok(_) => Ok(None),
             Err(StoreError::Conflict(_)) => Err(StanzaError::item_not_found()),
-            Err(StoreError::Full(why)) => Err(StanzaError::resource_constraint_wait().with_text(why)),
+            Err(StoreError::Full(why)) => {
+                router.metrics.refused(Bound::RosterItems);
+                Err(StanzaError::resource_constraint_wait().with_text(why))
+            }
             Err(error) => Err(stanza_error(&error)),
         }
     }
@@ -146,7 +151,7 @@ enum Change {
 }
 
 /// Sections 2.1.5 and 2.3.3. `ask`, `approved` and any other `subscription` are not the client's to set.
-fn parse(query: &Element, limits: &Limits) -> Result<Change, StanzaError> {
+fn parse(query: &Element, limits: &Limits, metrics: &Metrics) -> Result<Change, StanzaError> {
     let mut items = query.elements().filter(|element| element.is("item", ns::ROSTER));
     let (Some(item), None) = (items.next(), items.next()) else { return Err(StanzaError::bad_request()) };
     let jid = item.attribute("jid").ok_or_else(StanzaError::bad_request)?;
@@ -168,11 +173,13 @@ fn parse(query: &Element, limits: &Limits) -> Result<Change, StanzaError> {
     }
     let longest = groups.iter().map(String::len).chain([name.len()]).max().unwrap_or_default();
     if longest > limits.roster_name_bytes as usize {
+        metrics.refused(Bound::RosterNameBytes);
         let text =
             format!("the name of an item or of a group has at most {} bytes", limits.roster_name_bytes);
         return Err(StanzaError::not_acceptable().with_text(text));
     }
     if groups.len() > limits.roster_item_groups as usize {
+        metrics.refused(Bound::RosterItemGroups);
         let text = format!("an item is in at most {} groups", limits.roster_item_groups);
         return Err(StanzaError::not_acceptable().with_text(text));
     }

@@ -13,7 +13,8 @@ use crate::router::hooks::{Answer, Letter, OnArrived, OnSent, OnSession, Verdict
 use crate::router::{Router, stanza_error, wait};
 use crate::session::{Delivery, Put, Session};
 use crate::storage::subscription::Verb;
-use crate::storage::{StoreError, Write};
+use crate::storage::{RosterLimits, StoreError, Write};
+use crate::telemetry::bound::Bound;
 
 /// A request is kept until it is answered, so that its size has a bound of its own (section 3.1.3,
 /// security warning).
@@ -67,6 +68,11 @@ impl OnSession for SubscriptionModule {
 }
 
 impl SubscriptionModule {
+    fn limits(&self) -> RosterLimits {
+        let limits = &self.live.load().limits;
+        RosterLimits { items: limits.roster_items, requests: limits.subscription_requests }
+    }
+
     async fn send(&self, verb: Verb, stanza: &Stanza, router: &Arc<Router>) -> Verdict {
         let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else {
             return Verdict::Refuse(StanzaError::bad_request());
@@ -98,11 +104,12 @@ impl SubscriptionModule {
             to: recipient.clone(),
             verb,
             stanza: request,
-            limit: self.live.load().limits.roster_items,
+            limits: self.limits(),
         };
         match router.change_rosters(&[sender, recipient], write).await {
             Ok(_) => Verdict::Done,
             Err(StoreError::Full(why)) => {
+                router.metrics.refused(Bound::RosterItems);
                 Verdict::Refuse(StanzaError::resource_constraint_wait().with_text(why))
             }
             Err(error) => Verdict::Refuse(stanza_error(&error)),

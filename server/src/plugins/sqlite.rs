@@ -12,6 +12,7 @@ mod append;
 mod apply;
 mod books;
 mod chores;
+mod delete;
 mod failure;
 mod load;
 mod open;
@@ -24,7 +25,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use sqlx::SqlitePool;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::storage::*;
 use apply::Change;
@@ -34,14 +36,11 @@ use failure::Named;
 pub use open::Options;
 use writer::{Job, Saving, Writer};
 
-/// How many writes and savings may wait for their commit, and how many bytes of stanzas; who comes then
-/// waits for room.
-const JOBS: usize = 4096;
-const JOB_BYTES: usize = 32 << 20;
-
 pub struct Sqlite {
     jobs: mpsc::Sender<Job>,
+    /// For the bytes of drafts on their way.
     room: Arc<Semaphore>,
+    waiting_bytes: usize,
     readers: SqlitePool,
     /// Shared with the writer. A plain lock: no section of it waits for anything.
     books: Arc<Mutex<Books>>,
@@ -60,7 +59,8 @@ impl Sqlite {
         let readers = options.readers();
         let books = Arc::new(Mutex::new(Books::new(start.tail)));
         let due = Arc::new(Notify::new());
-        let (sender, jobs) = mpsc::channel(JOBS);
+        let (sender, jobs) = mpsc::channel(options.waiting_writes.max(1));
+        let waiting_bytes = options.waiting_bytes.clamp(1, Semaphore::MAX_PERMITS);
         let writer = Writer {
             options,
             named: named.clone(),
@@ -73,32 +73,37 @@ impl Sqlite {
             chores: Chores::new(start.dead, start.removals),
             takings_at: None,
             failed: None,
+            pause: None,
             lock: Some(lock),
         };
         tokio::spawn(writer.run());
-        let room = Arc::new(Semaphore::new(JOB_BYTES));
-        Ok(Sqlite { jobs: sender, room, readers, books, due, named })
-    }
-
-    /// Hands a job to the writer and waits for its answer.
-    async fn ask<T>(
-        &self,
-        job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
-    ) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        self.jobs.send(job(answer)).await.map_err(|_| StoreError::closed())?;
-        answered.await.map_err(|_| StoreError::closed())?
+        let room = Arc::new(Semaphore::new(waiting_bytes));
+        Ok(Sqlite { jobs: sender, room, waiting_bytes, readers, books, due, named })
     }
 
     async fn change(&self, change: Change) -> Result<Written, StoreError> {
-        self.ask(|answer| Job::Change { change, answer }).await
+        let (answer, answered) = oneshot::channel();
+        self.hand_over(Job::Change { change, answer })?;
+        answered.await.map_err(|_| StoreError::closed())?
     }
 
-    async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, StoreError> {
-        let permits = u32::try_from(bytes.min(JOB_BYTES)).unwrap_or(u32::MAX);
-        let permit = self.room.clone().acquire_many_owned(permits).await;
-        permit.map_err(|_| StoreError::closed())
+    /// Refused when too much waits already: a disk that is too slow must not fill the memory.
+    fn hand_over(&self, job: Job) -> Result<(), StoreError> {
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => too_much(),
+            TrySendError::Closed(_) => StoreError::closed(),
+        })
     }
+
+    fn room(&self, drafts: &[Draft]) -> Result<OwnedSemaphorePermit, StoreError> {
+        let bytes: usize = drafts.iter().map(|draft| draft.stanza.len()).sum();
+        let bytes = u32::try_from(bytes.min(self.waiting_bytes)).unwrap_or(u32::MAX);
+        self.room.clone().try_acquire_many_owned(bytes).map_err(|_| too_much())
+    }
+}
+
+fn too_much() -> StoreError {
+    StoreError::Unavailable("more writes wait for the disk than may wait".to_owned())
 }
 
 impl Store for Sqlite {
@@ -109,8 +114,10 @@ impl Store for Sqlite {
     fn save<'a>(&'a self, drafts: Vec<Draft>) -> StoreFut<'a, Vec<MessageId>> {
         Box::pin(async move {
             drafts.iter().try_for_each(Draft::check)?;
-            let room = self.room(drafts.iter().map(|draft| draft.stanza.len()).sum()).await?;
-            self.ask(|answer| Job::Save(Saving { drafts, answer, room })).await
+            let room = self.room(&drafts)?;
+            let (answer, answered) = oneshot::channel();
+            self.hand_over(Job::Save(Saving { drafts, answer, room }))?;
+            answered.await.map_err(|_| StoreError::closed())?
         })
     }
 
@@ -120,8 +127,13 @@ impl Store for Sqlite {
 
     fn close<'a>(&'a self) -> Fut<'a, ()> {
         Box::pin(async {
-            // Without an answer it was closed before.
-            let _ = self.ask(|answer| Job::Close { answer }).await;
+            let (answer, answered) = oneshot::channel();
+            // Either fails only where it is closed already.
+            let _ = self.jobs.send(Job::Close { answer }).await;
+            let _ = answered.await;
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,13 +30,13 @@ impl Router {
     pub(super) fn deliver_unsaved(self: &Arc<Self>, letter: Letter, to: &Jid) -> Option<Letter> {
         let delivery = Arc::new(Delivery::new(letter.stanza.clone(), letter.time));
         let given = self.give(&delivery, to);
-        if given.is_empty() {
-            if !letter.owners.is_empty() {
-                return Some(letter);
-            }
-            self.untaken(&letter);
+        if given.is_empty() && !letter.owners.is_empty() {
+            return Some(letter);
         }
         self.after_delivery(&letter, &delivery, &given);
+        if given.is_empty() {
+            self.untaken(&letter);
+        }
         None
     }
 
@@ -65,7 +65,7 @@ impl Router {
     }
 
     /// A message that nobody gets, since it was refused or dropped behind SENT: for those who copy what
-    /// is sent.
+    /// is sent. To its recipient it never came (messages.md, rules 1 and 22).
     pub(super) fn undelivered(self: &Arc<Self>, letter: &Letter) {
         if letter.stanza.kind == Kind::Message {
             let delivered = Delivered {
@@ -73,7 +73,7 @@ impl Router {
                 sent: &letter.stanza,
                 saved: None,
                 time: letter.time,
-                recipient: letter.recipient.as_ref().map(|r| &r.jid),
+                recipient: None,
                 sender: letter.session(),
                 given: &[],
             };

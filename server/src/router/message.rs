@@ -38,7 +38,10 @@ impl Router {
                 self.undelivered(&letter);
                 return Fate::Decided;
             }
-            Targets::Nobody if letter.owners.is_empty() => return self.untaken(&letter),
+            Targets::Nobody if letter.owners.is_empty() => {
+                self.undelivered(&letter);
+                return self.untaken(&letter);
+            }
             Targets::Nobody | Targets::Sessions(_) => {}
         }
         let save_first = self.saves_first(&to);
@@ -63,8 +66,10 @@ impl Router {
     pub(super) fn untaken(self: &Arc<Self>, letter: &Letter) -> Fate {
         let says_something = letter.stanza.payload.has("body", xmpp_core::ns::CLIENT);
         let silent = matches!(letter.stanza.type_, Type::Headline | Type::Error) || !says_something;
-        let verdict = if silent { Verdict::Drop } else { Verdict::Refuse(unavailable()) };
-        self.conclude(letter, verdict)
+        if !silent {
+            self.refuse(&letter.sender, &letter.stanza, &unavailable());
+        }
+        Fate::Decided
     }
 }
 

@@ -8,9 +8,9 @@ pub mod hooks;
 
 pub mod backlog;
 mod before_login;
-pub mod changes;
 mod commit;
 mod deliver;
+pub mod effects;
 mod ending;
 mod iq;
 mod message;
@@ -173,6 +173,11 @@ impl Router {
             }
         }
         self.arrive(letter).await
+    }
+
+    /// Letters that wait for the committing task.
+    pub fn waiting_commits(&self) -> usize {
+        commit::QUEUE - self.commits.capacity()
     }
 
     /// A stanza of the server's own, or of the operator's, in the name of its `from`: as if it had

@@ -112,6 +112,7 @@ pub enum End {
 struct State {
     presence: Option<OwnPresence>,
     /// Who was sent directed presence, to be told of the end (RFC 6121 section 4.6).
+    #[allow(clippy::box_collection, reason = "a pointer in every session that directs none")]
     directed: Option<Box<HashSet<Jid>>>,
     /// Saved ids that were given to this session, and those of them that it has not taken.
     given: Ids,

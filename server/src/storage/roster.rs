@@ -34,6 +34,20 @@ pub struct RosterItem {
     pub listed: bool,
 }
 
+/// How much an account's roster holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterLimits {
+    /// Items that it lists.
+    pub items: u32,
+    /// Requests beside them that wait for an answer.
+    pub requests: u32,
+}
+
+impl RosterLimits {
+    /// For what only takes away.
+    pub const NONE: RosterLimits = RosterLimits { items: u32::MAX, requests: u32::MAX };
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct Roster {
     pub version: RosterVersion,

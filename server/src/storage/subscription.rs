@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use xmpp_core::BareJid;
 
-use super::{RosterItem, RosterVersion, StoreError};
+use super::{RosterItem, RosterLimits, RosterVersion, StoreError};
 use table::{State, inbound, outbound};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub enum Effect {
     SendPresence { from: BareJid, to: BareJid },
     /// `from` sends `unavailable` of each of its available resources to `to` (section 3.2.2).
     SendUnavailable { from: BareJid, to: BareJid },
+    /// `owner` has no room for one more request, so that this one was passed over.
+    NoRoom { owner: BareJid },
 }
 
 /// One local account's view of the other party, as its store loaded it and shall write it back.
@@ -79,8 +81,7 @@ pub enum Home {
 pub struct Pair {
     pub from: Party,
     pub to: Party,
-    /// How many items a roster lists at most, and how many requests wait beside them.
-    pub limit: u32,
+    pub limits: RosterLimits,
 }
 
 impl Pair {
@@ -102,7 +103,7 @@ impl Pair {
             Home::Here(side) => {
                 let before = State::of(side.item.as_ref());
                 let after = outbound(before, verb);
-                if side.set_own(&to, after.state, self.limit)? {
+                if side.set_own(&to, after.state, self.limits)? {
                     effects.extend(side.push(&from));
                 }
                 if !after.route {
@@ -180,14 +181,14 @@ impl Pair {
             Home::Here(side) => State::of(side.item.as_ref()).from,
             _ => false,
         };
-        let reply = receive(&mut self.to, &self.from.jid, verb, stanza, self.limit, effects);
+        let reply = receive(&mut self.to, &self.from.jid, verb, stanza, self.limits, effects);
         let Some(reply) = reply else { return };
         let (from, to) = (self.from.jid.clone(), self.to.jid.clone());
         // Section 3.3.3: the one who unsubscribed sees the resources go.
         if reply == Verb::Unsubscribed && subscribed_before {
             effects.push(Effect::SendUnavailable { from: to.clone(), to: from.clone() });
         }
-        receive(&mut self.from, &to, reply, stanza, self.limit, effects);
+        receive(&mut self.from, &to, reply, stanza, self.limits, effects);
         if reply == Verb::Subscribed {
             effects.push(Effect::SendPresence { from: to, to: from });
         }
@@ -200,7 +201,7 @@ fn receive(
     sender: &BareJid,
     verb: Verb,
     stanza: &Bytes,
-    limit: u32,
+    limits: RosterLimits,
     effects: &mut Vec<Effect>,
 ) -> Option<Verb> {
     let request = (verb == Verb::Subscribe).then(|| stanza.clone());
@@ -217,7 +218,8 @@ fn receive(
         Home::Here(side) => side,
     };
     let after = inbound(State::of(side.item.as_ref()), verb);
-    if after.state.pending_in && side.item.is_none() && side.requests >= limit {
+    if after.state.pending_in && side.item.is_none() && side.requests >= limits.requests {
+        effects.push(Effect::NoRoom { owner: party.jid.clone() });
         return None;
     }
     let shown = side.set(sender, after.state, request.as_ref().unwrap_or(&Bytes::new()));
@@ -236,10 +238,10 @@ impl Side {
     }
 
     /// The owner's own act, which may make the contact an item of its roster.
-    fn set_own(&mut self, contact: &BareJid, state: State, limit: u32) -> Result<bool, StoreError> {
+    fn set_own(&mut self, contact: &BareJid, state: State, limits: RosterLimits) -> Result<bool, StoreError> {
         let listed = self.item.as_ref().is_some_and(|item| item.listed);
-        if state.is_shown() && !listed && self.listed >= limit {
-            return Err(StoreError::roster_full(limit));
+        if state.is_shown() && !listed && self.listed >= limits.items {
+            return Err(StoreError::roster_full(limits.items));
         }
         Ok(self.set(contact, state, &Bytes::new()))
     }

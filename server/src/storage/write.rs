@@ -6,7 +6,7 @@ use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
 use super::subscription::{Effect, Verb};
-use super::{AccountNumber, Millis, RosterItem, RosterVersion};
+use super::{AccountNumber, Millis, RosterItem, RosterLimits, RosterVersion};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Write {
@@ -64,9 +64,9 @@ pub enum Write {
         from_is_local: bool,
         to_is_local: bool,
         stanza: Bytes,
-        /// Roster items an account may have, and requests beside them that wait for its answer: `Full`
-        /// where `from` would need one more, silence and no change where `to` would.
-        limit: u32,
+        /// `Full` where `from` would need an item more, silence and no change where `to` would need a
+        /// request more.
+        limits: RosterLimits,
     },
     /// The operator's hand: sets name, groups and subscription of one side as given.
     PutRosterItem {

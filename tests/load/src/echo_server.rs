@@ -1,5 +1,5 @@
-//! `echo-server`: a stub that lets anybody in and forwards messages unseen. Not a server: it measures how fast the
-//! tool itself can go, and, told to drop, repeat or swap messages, proves that the tool notices.
+//! `echo-server`: a stub that lets anybody in and forwards messages unseen. Not a server: it measures how
+//! fast the tool itself can go, and, told to drop, repeat or swap messages, proves that the tool notices.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -151,7 +151,10 @@ impl Guest {
         match frame {
             Frame::Header(_) => {
                 let offer: &[u8] = match user.is_empty() {
-                    true => b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>",
+                    true => {
+                        b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
+                          <mechanism>PLAIN</mechanism></mechanisms>"
+                    }
                     false => b"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>",
                 };
                 out.extend_from_slice(b"<stream:stream xmlns='jabber:client' ");

@@ -42,7 +42,8 @@ struct Gate {
 pub enum Pace {
     /// Closed loop: so many messages are under way at a time, each of which arrives `fan` times.
     Window { messages: u64, fan: u64 },
-    /// Open loop: message `n` is due at `first + n * interval` nanoseconds after the epoch, whatever the server does.
+    /// Open loop: message `n` is due at `first + n * interval` nanoseconds after the epoch, whatever the
+    /// server does.
     Schedule { first: u64, interval: u64 },
 }
 

@@ -1,5 +1,6 @@
-//! A load tool for any XMPP server: it drives a server with one kind of work at a time, accounts for every stanza,
-//! and reads from `/proc` what the work cost the server. README.md beside this package says how to read its figures.
+//! A load tool for any XMPP server: it drives a server with one kind of work at a time, accounts for every
+//! stanza, and reads from `/proc` what the work cost the server. README.md beside this package says how to
+//! read its figures.
 
 mod echo_server;
 mod error;

@@ -1,5 +1,6 @@
-//! What each message carries so that it can be accounted for: which flow it belongs to, its number there, and when
-//! it was to be sent. Fixed-width hexadecimal, so that a template is copied and only digits are written into it.
+//! What each message carries so that it can be accounted for: which flow it belongs to, its number there, and
+//! when it was to be sent. Fixed-width hexadecimal, so that a template is copied and only digits are written
+//! into it.
 
 use std::sync::LazyLock;
 

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use server::storage::subscription::{Effect, Verb};
-use server::storage::{AccountNumber, RosterItem, RosterVersion, StoreError, Subscription, Write, Written};
+use server::storage::{
+    AccountNumber, RosterItem, RosterLimits, RosterVersion, StoreError, Subscription, Write, Written,
+};
 
 use crate::stage::{Stage, bare};
 
@@ -26,7 +28,7 @@ fn send(from: &str, verb: Verb, to: &str) -> Write {
         from_is_local: local(from),
         to_is_local: local(to),
         stanza: REQUEST,
-        limit: 3,
+        limits: RosterLimits { items: 3, requests: 3 },
     }
 }
 

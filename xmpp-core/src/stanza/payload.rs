@@ -182,11 +182,11 @@ impl Payload {
         *self = self.with(element);
     }
 
-    /// Appends one element in canonical bytes that this server wrote. What is not one element is left out.
+    /// Appends one element in canonical bytes that this server wrote, as `ChildRef::raw` gives them.
     pub fn push_raw(&mut self, xml: &[u8]) {
-        if let Some(element) = parse(xml) {
-            self.push(&element);
-        }
+        let mut builder = self.to_builder();
+        builder.push_raw(xml);
+        *self = builder.finish();
     }
 
     /// Leaves out the children that `keep` refuses; rewrites the bytes only if there are any. Text between
@@ -236,11 +236,23 @@ impl Builder {
     fn push(&mut self, element: &Element) {
         let start = self.bytes.len();
         element.write(ns::CLIENT, &mut self.bytes);
-        let written = self.bytes.get(start + 1 + element.name().len()..).unwrap_or_default();
-        let namespace_length = written
-            .strip_prefix(b" xmlns='")
-            .and_then(|behind| behind.iter().position(|byte| *byte == b'\''));
-        let mut child = Child::new(start, element.name().len(), namespace_length);
+        self.note(start);
+    }
+
+    fn push_raw(&mut self, xml: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(xml);
+        self.note(start);
+    }
+
+    /// Notes the child that reaches from there to the end.
+    fn note(&mut self, start: usize) {
+        let name = self.bytes.get(start + 1..).unwrap_or_default();
+        let name_length =
+            name.iter().position(|byte| matches!(byte, b' ' | b'/' | b'>')).unwrap_or(name.len());
+        let behind = name.get(name_length..).unwrap_or_default().strip_prefix(b" xmlns='");
+        let namespace_length = behind.and_then(|uri| uri.iter().position(|byte| *byte == b'\''));
+        let mut child = Child::new(start, name_length, namespace_length);
         child.set_end(self.bytes.len());
         self.children.push(child);
     }
@@ -262,4 +274,74 @@ impl Builder {
 
 fn parse(raw: &[u8]) -> Option<Element> {
     Element::parse_in(str::from_utf8(raw).ok()?, ns::CLIENT).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stanza::Stanza;
+
+    fn payload(children: &str) -> Payload {
+        Stanza::read(format!("<message>{children}</message>").as_bytes()).unwrap().payload
+    }
+
+    fn text(payload: &Payload) -> &str {
+        str::from_utf8(payload.bytes()).unwrap()
+    }
+
+    #[test]
+    fn children_are_found() {
+        let payload = payload(
+            " <body>hi <b/></body>x<a xmlns='urn:a' b='c'/><body xml:lang='de'>hallo</body><c xmlns=''/>",
+        );
+        let names: Vec<_> =
+            payload.children().map(|child| (child.name.to_owned(), child.ns.to_owned())).collect();
+        let expected = [("body", ns::CLIENT), ("a", "urn:a"), ("body", ns::CLIENT), ("c", "")];
+        assert_eq!(names, expected.map(|(name, ns)| (name.to_owned(), ns.to_owned())));
+        assert!(payload.has("a", "urn:a") && !payload.has("a", ns::CLIENT) && !payload.has("b", ns::CLIENT));
+        assert!(payload.has_ns("urn:a") && payload.has_ns("") && !payload.has_ns("urn:b"));
+        assert_eq!(payload.get("a", "urn:a").unwrap().attribute("b"), Some("c"));
+        assert_eq!(payload.text_of("body", ns::CLIENT).as_deref(), Some("hi "));
+        assert_eq!(payload.first().unwrap().raw(), b"<body>hi <b/></body>");
+        assert!(payload.first().unwrap().is("body", ns::CLIENT));
+        assert_eq!((payload.child_count(), payload.len_bytes()), (4, text(&payload).len()));
+    }
+
+    #[test]
+    fn children_are_added() {
+        let mut all = Payload::empty();
+        assert!(all.is_empty() && all.first().is_none() && all.bytes().is_empty());
+        all.push(&Element::new("body", ns::CLIENT).text("a<b"));
+        all.push(&Element::new("x", "urn:'x'").attr("y", "z"));
+        let before = all.clone();
+        all.push_raw(b"<n xmlns='urn:n'><m/></n>");
+        all.push_raw(b"<o/>");
+        assert_eq!(
+            text(&all),
+            "<body>a&lt;b</body><x xmlns='urn:&apos;x&apos;' y='z'/><n xmlns='urn:n'><m/></n><o/>"
+        );
+        assert_eq!(text(&before), "<body>a&lt;b</body><x xmlns='urn:&apos;x&apos;' y='z'/>");
+        assert!(all.has("n", "urn:n") && all.has("o", ns::CLIENT) && all.has("body", ns::CLIENT));
+        assert_eq!(all.get("x", "urn:&apos;x&apos;").unwrap().ns(), "urn:'x'");
+        assert_eq!(all, payload(text(&all)));
+        let elements: Vec<_> = all.children().map(|child| child.element()).collect();
+        assert_eq!(Payload::from_elements(&elements), all);
+    }
+
+    #[test]
+    fn children_are_left_out() {
+        let original = payload("1<a/>2<b xmlns='urn:b'/>3<c/>4");
+        let mut kept = original.clone();
+        kept.retain(|_| true);
+        assert_eq!(kept.bytes().as_ptr(), original.bytes().as_ptr());
+        kept.retain(|child| child.name != "b");
+        assert_eq!(text(&kept), "1<a/>23<c/>4");
+        assert!(kept.has("c", ns::CLIENT) && kept.get("c", ns::CLIENT).is_some() && !kept.has_ns("urn:b"));
+        kept.retain(|_| false);
+        assert_eq!((text(&kept), kept.child_count()), ("1234", 0));
+        let mut all = payload("<a/>");
+        all.retain(|_| false);
+        assert!(all.is_empty());
+        assert_eq!(text(&original), "1<a/>2<b xmlns='urn:b'/>3<c/>4");
+    }
 }

@@ -1,4 +1,6 @@
-//! Which characters and names XML 1.0 (fifth edition) and its namespaces allow.
+//! Which characters and names XML 1.0 and its namespaces allow.
+
+use super::names;
 
 /// Text that can be copied as it is: no markup, no line end to normalise, no character to look at twice.
 const PLAIN_TEXT: u8 = 1;
@@ -93,19 +95,13 @@ pub fn is_name(name: &str) -> bool {
         return true;
     }
     let mut characters = name.chars();
-    characters.next().is_some_and(is_name_start) && characters.all(is_name_character)
-}
-
-fn is_name_start(character: char) -> bool {
-    matches!(character,
-        'A'..='Z' | '_' | 'a'..='z' | '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}'
-        | '\u{370}'..='\u{37D}' | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}'
-        | '\u{2C00}'..='\u{2FEF}' | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}' | '\u{FDF0}'..='\u{FFFD}'
-        | '\u{10000}'..='\u{EFFFF}')
-}
-
-fn is_name_character(character: char) -> bool {
-    is_name_start(character)
-        || matches!(character,
-            '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+    let begins = |character: char| match u8::try_from(character) {
+        Ok(byte) if byte.is_ascii() => is(byte, NAME_START),
+        _ => names::begins(character),
+    };
+    characters.next().is_some_and(begins)
+        && characters.all(|character| match u8::try_from(character) {
+            Ok(byte) if byte.is_ascii() => is(byte, NAME),
+            _ => names::continues(character),
+        })
 }

@@ -26,8 +26,9 @@ struct Attribute {
     value: Box<str>,
 }
 
+/// What an element contains.
 #[derive(Debug, Clone, PartialEq)]
-enum Node {
+pub enum Node {
     Element(Element),
     Text(String),
 }
@@ -132,6 +133,18 @@ impl Element {
     /// Names and values of the attributes without prefix.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.attributes.iter().filter(|it| it.namespace.is_none()).map(|it| (&*it.name, &*it.value))
+    }
+
+    /// Namespace (empty without a prefix), name and value of all attributes.
+    pub fn all_attributes(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.attributes
+            .iter()
+            .map(|it| (it.namespace.as_ref().map_or("", |(uri, _)| uri), &*it.name, &*it.value))
+    }
+
+    /// Elements and text in their order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
     }
 
     /// `xml:lang` of this element itself.
@@ -272,3 +285,6 @@ impl Element {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,44 @@
-//! The bytes of a stream that are not done with, as text: UTF-8 is checked once, when bytes come in, wherever
-//! they were cut.
+//! The bytes of a stream that are not done with, as text, and how far they were looked at. UTF-8 is checked
+//! once, when bytes come in, wherever they were cut.
 
 use crate::stream_error::{StreamCondition, StreamError};
 
 #[derive(Debug, Default)]
 pub struct Inbox {
     text: String,
+    /// Where the frame begins that is being scanned; before it lies what is done with.
+    frame_at: usize,
+    /// Up to where the text was scanned.
+    scanned: usize,
     /// The beginning of a character that is not complete, or, behind an error, all that came since.
     tail: Vec<u8>,
     /// Why nothing can be added to the text.
     broken: Option<Box<StreamError>>,
 }
 
+/// What there is.
 impl Inbox {
-    pub fn text(&self) -> &str {
-        &self.text
+    /// The frame up to where it was scanned.
+    pub fn frame(&self) -> &str {
+        self.text.get(self.frame_at..self.scanned).unwrap_or_default()
+    }
+
+    /// The frame and what is behind it, but no more bytes than that.
+    pub fn frame_on(&self, max: usize) -> &str {
+        let text = self.text.get(self.frame_at..).unwrap_or_default();
+        if text.len() <= max {
+            return text;
+        }
+        let end = (0..=max).rev().find(|end| text.is_char_boundary(*end));
+        text.get(..end.unwrap_or_default()).unwrap_or_default()
+    }
+
+    pub fn unscanned(&self) -> &str {
+        self.text.get(self.scanned..).unwrap_or_default()
+    }
+
+    pub fn all_is_scanned(&self) -> bool {
+        self.scanned == self.text.len()
     }
 
     /// What is behind the text: an incomplete character, or bytes that are no UTF-8.
@@ -27,6 +51,14 @@ impl Inbox {
         self.broken.as_deref()
     }
 
+    /// Bytes of memory that are kept.
+    pub fn memory(&self) -> usize {
+        self.text.capacity() + self.tail.capacity()
+    }
+}
+
+/// What happens to it.
+impl Inbox {
     pub fn push(&mut self, bytes: &[u8]) {
         if self.tail.is_empty() {
             return self.append(bytes);
@@ -38,26 +70,37 @@ impl Inbox {
         }
     }
 
-    /// Drops so many bytes of text, at the end of a character.
-    pub fn drop_front(&mut self, length: usize) {
-        self.text.drain(..length);
+    pub fn scan(&mut self, length: usize) {
+        self.scanned += length;
     }
 
-    /// Gives everything away that is behind so many bytes of text.
-    pub fn take_behind(&mut self, length: usize) -> Vec<u8> {
-        let mut rest = self.text.split_off(length).into_bytes();
+    /// The next frame begins where scanning stands.
+    pub fn end_frame(&mut self) {
+        self.frame_at = self.scanned;
+    }
+
+    /// What was scanned of the frame is to be scanned again.
+    pub fn rewind(&mut self) {
+        self.scanned = self.frame_at;
+    }
+
+    /// Drops what is done with: an incomplete frame moves to the front, once, and without one the memory is
+    /// given back.
+    pub fn compact(&mut self) {
+        match self.frame_at == self.text.len() {
+            true => self.text = String::new(),
+            false => drop(self.text.drain(..self.frame_at)),
+        }
+        self.scanned -= self.frame_at;
+        self.frame_at = 0;
+    }
+
+    /// Gives everything away from the frame on.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        let mut rest = self.text.split_off(self.frame_at).into_bytes();
         rest.append(&mut self.tail);
         *self = Inbox::default();
         rest
-    }
-
-    /// Gives the memory of text back that is done with.
-    pub fn clear_text(&mut self) {
-        self.text = String::new();
-    }
-
-    pub fn holds_nothing(&self) -> bool {
-        self.text.capacity() == 0 && self.tail.capacity() == 0
     }
 
     fn append(&mut self, bytes: &[u8]) {

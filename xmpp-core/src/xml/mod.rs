@@ -12,6 +12,7 @@ pub mod escape;
 mod header;
 mod inbox;
 mod lexer;
+mod names;
 mod read;
 mod scan;
 mod scope;

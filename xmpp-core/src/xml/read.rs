@@ -43,9 +43,17 @@ pub fn frame<'a>(
     };
     let frame = match kind {
         Some(kind) => stanza(kind, &start, &mut tokens, limits, scratch)?,
+        None if start.name == "stream" && tokens.scope.uri(start.namespace) == ns::STREAM => {
+            return Err(second_header());
+        }
         None => Frame::Element(Element::read(&start, &mut tokens)?),
     };
     Ok(Read { frame, length: tokens.position(), work: tokens.work() })
+}
+
+/// RFC 6120 does not say what a stream inside a stream is; as a first-level element it is not supported.
+pub fn second_header() -> StreamError {
+    StreamError::new(StreamCondition::UnsupportedStanzaType).with_text("a second stream header")
 }
 
 /// Reads a stanza that stands alone, with or without `xmlns='jabber:client'`.

@@ -4,8 +4,6 @@
 //! An element that seems to be there as a whole, as most are, is read at once, and reading finds its end. Only
 //! where that fails it is scanned, which alone decides what is an error.
 
-use smallvec::SmallVec;
-
 use super::chars;
 use super::header::{self, StreamScope};
 use super::inbox::Inbox;
@@ -24,12 +22,8 @@ pub struct Scanner {
     header_seen: bool,
     lexer: Lexer,
     inbox: Inbox,
-    /// Where in the text the frame begins that is being scanned; before it lies what is done with.
-    frame_at: usize,
-    /// Up to where the text was scanned.
-    scanned: usize,
     /// Where the tags of the elements that are open inside the stream began, from the beginning of the frame.
-    open: SmallVec<[u32; 8]>,
+    open: Vec<u32>,
     /// Elements that began since the last frame.
     elements: usize,
     /// What the stream header declared.
@@ -74,9 +68,7 @@ impl Scanner {
             header_seen: false,
             lexer: Lexer::new(),
             inbox: Inbox::default(),
-            frame_at: 0,
-            scanned: 0,
-            open: SmallVec::new(),
+            open: Vec::new(),
             elements: 0,
             scope: StreamScope::default(),
             scratch: Vec::new(),
@@ -101,7 +93,10 @@ impl Scanner {
             _ => self.scan(),
         };
         match &result {
-            Ok(None) => self.compact(),
+            Ok(None) => {
+                self.inbox.compact();
+                self.scratch = Vec::new();
+            }
             Ok(Some(Frame::Close)) => self.end(Phase::Closed),
             Ok(Some(_)) => {}
             Err(error) => self.end(Phase::Failed(Box::new(error.clone()))),
@@ -112,9 +107,7 @@ impl Scanner {
     /// Takes what lies behind the last frame: bytes that came too early, or that belong to another stream.
     pub fn take_rest(&mut self) -> Vec<u8> {
         self.forget_frame();
-        let rest = self.inbox.take_behind(self.frame_at);
-        self.release();
-        rest
+        self.inbox.take_rest()
     }
 
     /// Another stream begins behind the last frame, as after SASL: its header is expected next, and what lies
@@ -129,7 +122,12 @@ impl Scanner {
 
     /// Nothing is kept, not even an empty buffer's memory.
     pub fn is_idle(&self) -> bool {
-        self.inbox.holds_nothing()
+        self.memory() == 0
+    }
+
+    /// Bytes of memory that are kept for what is incomplete.
+    pub fn memory(&self) -> usize {
+        self.inbox.memory() + self.scratch.capacity() + self.open.capacity() * size_of::<u32>()
     }
 
     /// Whether a valid header of this stream came: an error before it is told in another way than one behind
@@ -149,7 +147,7 @@ impl Scanner {
     }
 
     fn scan(&mut self) -> Result<Option<Frame>, StreamError> {
-        while self.scanned < self.inbox.text().len() {
+        while !self.inbox.all_is_scanned() {
             if self.is_between_frames() {
                 if !self.frame_begins()? {
                     continue;
@@ -175,21 +173,17 @@ impl Scanner {
         if self.phase != Phase::Open {
             return None;
         }
-        let text = self.inbox.text().get(self.frame_at..)?;
-        let allowed = text.as_bytes().get(..self.limits.stanza_bytes).map_or(text, |_| {
-            let end = (0..=self.limits.stanza_bytes).rev().find(|end| text.is_char_boundary(*end));
-            text.get(..end.unwrap_or_default()).unwrap_or_default()
-        });
+        let text = self.inbox.frame_on(self.limits.stanza_bytes);
         let scope = self.scope.scope(self.content).ok()?;
-        match read::frame(allowed, scope, self.content, self.limits, &mut self.scratch) {
+        match read::frame(text, scope, self.content, self.limits, &mut self.scratch) {
             Ok(read) => {
-                self.scanned += read.length;
+                self.inbox.scan(read.length);
                 self.work += read.work;
                 self.next_frame();
                 Some(read.frame)
             }
             Err(_) => {
-                self.work += allowed.len() as u64;
+                self.work += text.len() as u64;
                 None
             }
         }
@@ -219,10 +213,8 @@ impl Scanner {
             true => (self.limits.stanza_bytes, "the stanza is too big"),
             false => (self.limits.header_bytes, "the stream header is too big"),
         };
-        let text = self.inbox.text().as_bytes();
-        let allowed = limit.saturating_add(self.frame_at).min(text.len());
-        let bytes = text.get(self.frame_at..allowed).unwrap_or_default();
-        let from = self.scanned - self.frame_at;
+        let bytes = self.inbox.frame_on(limit).as_bytes();
+        let from = self.inbox.frame().len();
         let mut at = from;
         let mark = self.lexer.run(bytes, &mut at, self.limits.attributes);
         // Whoever sends control characters first is no XMPP client and hears so at once, without an end tag.
@@ -230,9 +222,9 @@ impl Scanner {
         if !open && bytes.get(from..at).unwrap_or_default().iter().any(control) {
             return Err(StreamError::not_well_formed("a control character"));
         }
-        self.scanned += at - from;
+        self.inbox.scan(at - from);
         self.work += (at - from) as u64;
-        if mark == Mark::Nothing && self.scanned < text.len() {
+        if mark == Mark::Nothing && !self.inbox.all_is_scanned() {
             return Err(StreamError::stanza_too_big(complaint));
         }
         Ok(mark)
@@ -242,7 +234,7 @@ impl Scanner {
     /// that is kept alive by it holds no memory; before the header it may also be left over from the stream
     /// before.
     fn frame_begins(&mut self) -> Result<bool, StreamError> {
-        let text = self.inbox.text().get(self.scanned..).unwrap_or_default();
+        let text = self.inbox.unscanned();
         let spaces = text.bytes().take_while(|byte| chars::is_space(*byte)).count();
         let next = text.as_bytes().get(spaces).copied();
         // A byte order mark is one only as the very first character.
@@ -263,9 +255,9 @@ impl Scanner {
     }
 
     fn skip(&mut self, length: usize) {
-        self.scanned += length;
+        self.inbox.scan(length);
+        self.inbox.end_frame();
         self.work += length as u64;
-        self.frame_at = self.scanned;
     }
 
     /// RFC 6120 has no condition of its own for text between stanzas; before the header it is no XML.
@@ -311,12 +303,13 @@ impl Scanner {
 
     /// The name is compared at once. A missing end tag would otherwise only be found when the stream ends.
     fn end_tag(&mut self) -> Result<Option<Frame>, StreamError> {
-        let tag = self.frame().as_bytes().get(self.lexer.tag_at..).unwrap_or_default();
-        let name = tag.strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">")).unwrap_or_default();
-        let name = name.trim_ascii_end();
+        let frame = self.inbox.frame();
+        let tag = frame.get(self.lexer.tag_at..).unwrap_or_default();
+        let name = tag.strip_prefix("</").and_then(|rest| rest.strip_suffix('>')).unwrap_or_default();
+        let name = name.trim_end_matches(chars::SPACE);
         let opened_as = match self.open.last() {
-            Some(at) => tag_name(self.frame().as_bytes().get(*at as usize..).unwrap_or_default(), name.len()),
-            None => self.scope.name().as_bytes(),
+            Some(at) => tag_name(frame.get(*at as usize..).unwrap_or_default(), name.len()),
+            None => self.scope.name(),
         };
         if name != opened_as {
             return Err(StreamError::not_well_formed("an end tag without its start tag"));
@@ -331,28 +324,25 @@ impl Scanner {
 
     /// A first-level `<stream:stream>` would go on for ever, so its opening tag is looked at alone.
     fn refuse_second_header(&self) -> Result<(), StreamError> {
-        let tag = self.frame();
-        if !tag_name(tag.as_bytes(), 0).ends_with(b"stream") {
+        let tag = self.inbox.frame();
+        if !tag_name(tag, 0).ends_with("stream") {
             return Ok(());
         }
         match header::is_header(tag, self.scope.scope(self.content)?)? {
-            true => {
-                Err(StreamError::new(StreamCondition::UnsupportedStanzaType)
-                    .with_text("a second stream header"))
-            }
+            true => Err(read::second_header()),
             false => Ok(()),
         }
     }
 
     fn declaration(&mut self) -> Result<Option<Frame>, StreamError> {
-        header::check_declaration(self.frame())?;
+        header::check_declaration(self.inbox.frame())?;
         self.next_frame();
         self.phase = Phase::Declared;
         Ok(None)
     }
 
     fn header(&mut self, empty: bool) -> Result<Frame, StreamError> {
-        let (header, scope) = header::read(self.frame(), self.content, self.limits)?;
+        let (header, scope) = header::read(self.inbox.frame(), self.content, self.limits)?;
         self.scope = scope;
         self.next_frame();
         self.header_seen = true;
@@ -362,7 +352,7 @@ impl Scanner {
 
     fn element(&mut self) -> Result<Frame, StreamError> {
         let scope = self.scope.scope(self.content)?;
-        let text = self.inbox.text().get(self.frame_at..self.scanned).unwrap_or_default();
+        let text = self.inbox.frame();
         let read = read::frame(text, scope, self.content, self.limits, &mut self.scratch)?;
         if read.length != text.len() {
             return Err(StreamError::not_well_formed("markup that is not well-formed"));
@@ -372,53 +362,31 @@ impl Scanner {
         Ok(read.frame)
     }
 
-    fn frame(&self) -> &str {
-        self.inbox.text().get(self.frame_at..self.scanned).unwrap_or_default()
-    }
-
     fn next_frame(&mut self) {
-        self.frame_at = self.scanned;
+        self.inbox.end_frame();
+        self.open = Vec::new();
         self.elements = 0;
     }
 
     /// What was scanned of an incomplete frame is to be scanned again, as something else.
     fn forget_frame(&mut self) {
-        self.scanned = self.frame_at;
+        self.inbox.rewind();
+        self.next_frame();
         self.lexer = Lexer::new();
-        self.open.clear();
-        self.elements = 0;
-    }
-
-    /// Drops what is done with. An incomplete frame moves to the front, once.
-    fn compact(&mut self) {
-        if self.frame_at == self.inbox.text().len() {
-            return self.release();
-        }
-        self.inbox.drop_front(self.frame_at);
-        self.scanned -= self.frame_at;
-        self.frame_at = 0;
-    }
-
-    fn release(&mut self) {
-        self.inbox.clear_text();
         self.scratch = Vec::new();
-        self.open = SmallVec::new();
-        self.frame_at = 0;
-        self.scanned = 0;
     }
 
     fn end(&mut self, phase: Phase) {
         self.forget_frame();
-        self.release();
         self.inbox = Inbox::default();
         self.phase = phase;
     }
 }
 
 /// The name in a start tag: what is behind `<` and not shorter than that.
-fn tag_name(tag: &[u8], at_least: usize) -> &[u8] {
+fn tag_name(tag: &str, at_least: usize) -> &str {
     let behind = tag.get(1..).unwrap_or_default();
-    let rest = behind.get(at_least..).unwrap_or_default();
+    let rest = behind.as_bytes().get(at_least..).unwrap_or_default();
     let more = rest.iter().position(|byte| chars::is_space(*byte) || matches!(byte, b'/' | b'>'));
     behind.get(..at_least + more.unwrap_or(rest.len())).unwrap_or_default()
 }
@@ -426,3 +394,6 @@ fn tag_name(tag: &[u8], at_least: usize) -> &[u8] {
 fn bounded(count: usize, limit: usize, text: &'static str) -> Result<Option<Frame>, StreamError> {
     if count > limit { Err(StreamError::stanza_too_big(text)) } else { Ok(None) }
 }
+
+#[cfg(test)]
+mod tests;

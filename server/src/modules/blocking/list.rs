@@ -11,6 +11,7 @@ use crate::router::showing::{Showing, unavailable_from};
 use crate::router::{Router, stanza_error};
 use crate::session::{Put, Session, Wants};
 use crate::storage::{AccountNumber, StoreError, Write};
+use crate::telemetry::bound::Bound;
 
 /// Section 3.2: who asks for the list is told of its changes from then on.
 pub async fn get(account: &AccountInfo, iq: &Iq<'_>, router: &Arc<Router>) -> IqResult {
@@ -65,7 +66,10 @@ async fn change(account: &AccountInfo, write: Write, query: &Element, router: &A
     let read = || async { router.accounts.find(&account.jid).get().await.map_err(|e| stanza_error(&e)) };
     let Some(before) = read().await? else { return Err(StanzaError::item_not_found()) };
     router.store.write(write).await.map_err(|error| match error {
-        StoreError::Full(why) => StanzaError::resource_constraint_wait().with_text(why),
+        StoreError::Full(why) => {
+            router.metrics.refused(Bound::BlockListItems);
+            StanzaError::resource_constraint_wait().with_text(why)
+        }
         error => stanza_error(&error),
     })?;
     router.renew(&account.jid).await;

@@ -216,7 +216,7 @@ async fn who_unblocks_sees_again() {
 async fn the_own_account_and_the_server_stay_in_reach() {
     let stage = Stage::new().await;
     let mut orchard = stage.login(ORCHARD).await;
-    let mut garden = stage.login("romeo@example.com/garden").await;
+    let garden = stage.login("romeo@example.com/garden").await;
     orchard.received().await;
     change(&mut orchard, "block", &["example.com", ROMEO]).await;
     garden.send(&format!("<message type='chat' to='{ORCHARD}'><body>x</body></message>")).await;

@@ -200,13 +200,21 @@ async fn errors() {
     orchard.send("<message type='chat' id='3' to='nobody@example.com'><body>x</body></message>").await;
     assert_eq!(messages(&mut orchard).await, ["original"]);
     assert_eq!(messages(&mut garden).await, ["sent", "received"]);
+    stage.account("nurse@example.com").await;
+    orchard
+        .send(
+            "<message type='chat' id='4' to='nurse@example.com'><body>x</body>\
+             <no-store xmlns='urn:xmpp:hints'/></message>",
+        )
+        .await;
+    assert_eq!(messages(&mut orchard).await, ["original"]);
+    assert_eq!(messages(&mut garden).await, ["sent", "received"]);
     // What its own guards refuse was never sent, and what may be tried again not yet.
     orchard
         .send("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='juliet@example.com'/></block></iq>")
         .await;
     orchard.send(&format!("<message type='chat' id='4' to='{JULIET}'><body>x</body></message>")).await;
     assert_eq!(messages(&mut garden).await, NONE);
-    stage.account("nurse@example.com").await;
     stage.store.fail_writes(crate::storage::StoreError::Unavailable("a test".to_owned()));
     orchard.send("<message type='chat' id='5' to='nurse@example.com'><body>x</body></message>").await;
     assert_eq!(messages(&mut garden).await, NONE);

@@ -6,6 +6,7 @@ use super::priority;
 use crate::router::Router;
 use crate::router::hooks::{Letter, Verdict};
 use crate::session::Session;
+use crate::telemetry::bound::Bound;
 
 /// Section 4.6.3. The router delivers it; here it is remembered, if no broadcast will reach the entity.
 pub fn sent(session: &Session, stanza: &Stanza, to: &Jid, limit: usize, router: &Router) -> Verdict {
@@ -22,6 +23,7 @@ pub fn sent(session: &Session, stanza: &Stanza, to: &Jid, limit: usize, router: 
     if sees_anyway || !router.is_served(to.domain()) || session.set_directed(to, true, limit) {
         return Verdict::Pass;
     }
+    router.metrics.refused(Bound::DirectedPresences);
     // Who could not be told of the end must not be told of the beginning.
     let text = format!("presence is directed to at most {limit} addresses");
     Verdict::Refuse(StanzaError::resource_constraint_wait().with_text(text))

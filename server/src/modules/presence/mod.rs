@@ -82,6 +82,13 @@ impl OnSession for PresenceModule {
 
 /// Sections 4.2.2 and 4.4.2.
 async fn available(session: Arc<Session>, stanza: &Stanza, priority: i8, router: &Arc<Router>) -> Verdict {
+    if session.info.load().is_none() {
+        // Its account could not be read when it was bound, or when it changed.
+        router.inform(&session).await;
+        if session.info.load().is_none() {
+            return Verdict::Refuse(wait());
+        }
+    }
     let before = session.presence().map(|presence| presence.priority);
     let (was, is) = (before.map_or(Presence::None, class), class(priority));
     // What comes from the moment at which the table calls it willing stands behind what waits.

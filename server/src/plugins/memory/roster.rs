@@ -8,7 +8,7 @@ use xmpp_core::BareJid;
 use super::state::State;
 use crate::storage::roster::REMEMBERED_REMOVALS;
 use crate::storage::subscription::{Effect, Home, Pair, Party, Side};
-use crate::storage::{Roster, RosterChange, RosterItem, RosterVersion, StoreError, Written};
+use crate::storage::{Roster, RosterChange, RosterItem, RosterLimits, RosterVersion, StoreError, Written};
 
 pub struct OwnRoster {
     version: RosterVersion,
@@ -101,7 +101,10 @@ impl OwnRoster {
         if let Some(item) = side.item {
             let unpushed = before.map_or(0, |item| item.1);
             let counter = if side.pushed { side.version.counter } else { unpushed };
-            self.removed.retain(|_, removed| removed != contact);
+            // A mere request does not bring back what was removed.
+            if side.pushed {
+                self.removed.retain(|_, removed| removed != contact);
+            }
             self.items.insert(contact.clone(), (item, counter));
         } else if side.pushed {
             self.removed.insert(side.version.counter, contact.clone());
@@ -116,7 +119,7 @@ impl OwnRoster {
 
 impl State {
     /// Two parties with what is here of them; `true` beside an address says that its domain is ours.
-    pub fn pair(&self, from: (BareJid, bool), to: (BareJid, bool), limit: u32) -> Pair {
+    pub fn pair(&self, from: (BareJid, bool), to: (BareJid, bool), limits: RosterLimits) -> Pair {
         let party = |jid: BareJid, local: bool, contact: &BareJid| {
             let home = match self.accounts.get(&jid) {
                 _ if !local => Home::Remote,
@@ -126,7 +129,7 @@ impl State {
             Party { jid, home }
         };
         let from_party = party(from.0.clone(), from.1, &to.0);
-        Pair { from: from_party, to: party(to.0, to.1, &from.0), limit }
+        Pair { from: from_party, to: party(to.0, to.1, &from.0), limits }
     }
 
     pub fn write_back(&mut self, pair: Pair) {
@@ -144,7 +147,7 @@ impl State {
         contact: BareJid,
         contact_is_local: bool,
     ) -> Result<Written, StoreError> {
-        let mut pair = self.pair((owner, true), (contact, contact_is_local), u32::MAX);
+        let mut pair = self.pair((owner, true), (contact, contact_is_local), RosterLimits::NONE);
         let effects = pair.remove()?;
         self.write_back(pair);
         Ok(Written::Effects(effects))
@@ -157,7 +160,7 @@ impl State {
         let mut effects = Vec::new();
         for contact in contacts {
             let local = self.accounts.contains_key(&contact);
-            let mut pair = self.pair((jid.clone(), true), (contact, local), u32::MAX);
+            let mut pair = self.pair((jid.clone(), true), (contact, local), RosterLimits::NONE);
             effects.extend(pair.remove_account());
             self.write_back(pair);
         }

@@ -69,8 +69,8 @@ impl State {
             Write::RemoveRosterItem { owner, contact, contact_is_local } => {
                 self.remove_roster_item(owner, contact, contact_is_local)
             }
-            Write::Subscribe { from, to, verb, from_is_local, to_is_local, stanza, limit } => {
-                let mut pair = self.pair((from, from_is_local), (to, to_is_local), limit);
+            Write::Subscribe { from, to, verb, from_is_local, to_is_local, stanza, limits } => {
+                let mut pair = self.pair((from, from_is_local), (to, to_is_local), limits);
                 let effects = pair.send(verb, &stanza)?;
                 self.write_back(pair);
                 Ok(Written::Effects(effects))

@@ -78,9 +78,9 @@ async fn apply_write(
         Write::RemoveRosterItem { owner, contact, contact_is_local } => {
             roster::remove(connection, named, owner, (contact, contact_is_local)).await
         }
-        Write::Subscribe { from, to, verb, from_is_local, to_is_local, stanza, limit } => {
+        Write::Subscribe { from, to, verb, from_is_local, to_is_local, stanza, limits } => {
             let mut parties = roster::Parties { connection, named };
-            let mut pair = parties.pair((from, from_is_local), (to, to_is_local), limit).await?;
+            let mut pair = parties.pair((from, from_is_local), (to, to_is_local), limits).await?;
             let effects = pair.send(verb, &stanza)?;
             parties.write_back(pair).await?;
             Ok(Written::Effects(effects))

@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 
 use lru::LruCache;
 
-use super::packed::{Owners, Pair};
-use super::tail::{Bulk, Place, Tail};
+use super::packed::Pair;
+use super::tail::{Bulk, Place, Row, Tail};
 use crate::storage::{AccountNumber, MessageId};
 
 /// How many takings may wait for the disk, of each kind. One more is forgotten: then a message may be
@@ -51,13 +51,13 @@ impl Books {
     }
 
     /// A message is in the file.
-    pub fn saved(&mut self, id: MessageId, owners: Owners) {
-        self.tail.push(id, owners);
+    pub fn saved(&mut self, row: Row) {
+        self.tail.push(row);
     }
 
     /// True when this is the first of what is to be written.
     pub fn take(&mut self, owner: AccountNumber, id: MessageId) -> bool {
-        let first = !self.has_notes() && !self.has_takings();
+        let first = !self.has_takings_or_notes();
         match self.tail.take(owner, id) {
             Place::Tail if self.notes.len() < WAITING_TAKINGS => self.notes.push((owner, id)),
             Place::Entries if self.takings_len < WAITING_TAKINGS => self.take_entry((owner, id)),
@@ -173,8 +173,8 @@ impl Books {
         !self.notes.is_empty()
     }
 
-    pub fn has_takings(&self) -> bool {
-        self.takings_len > 0
+    pub fn has_takings_or_notes(&self) -> bool {
+        self.takings_len > 0 || self.has_notes()
     }
 }
 
@@ -188,7 +188,8 @@ mod tests {
     fn with_messages(count: u64) -> Books {
         let mut books = Books::new(Tail::new(MessageId(0)));
         for id in 1..=count {
-            books.saved(MessageId(id), Owners::from_slice(&[Owner { account: JULIET, role: Role::QUEUED }]));
+            let owners = [Owner { account: JULIET, role: Role::QUEUED }].into_iter().collect();
+            books.saved(Row { id: MessageId(id), bytes: 100, owners });
         }
         books
     }
@@ -213,7 +214,7 @@ mod tests {
         let takings = books.takings(10);
         assert_eq!(takings, [(JULIET, MessageId(2)), (JULIET, MessageId(3))]);
         books.deleted(&takings, &takings);
-        assert_eq!((count(&mut books), books.has_takings()), (Some(1), false));
+        assert_eq!((count(&mut books), books.takings_len), (Some(1), 0));
     }
 
     #[test]

@@ -5,17 +5,20 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::books::Books;
-use super::packed::{Owners, Pair, Range, pack_ranges, unpack_owners};
-use super::tail::{Bulk, Entry};
-use crate::storage::{AccountNumber, MessageId, Owner};
+use super::delete::delete_some_of;
+use super::packed::{Range, pack_ranges};
+use super::tail::{Bulk, Entry, Tail};
+use crate::storage::AccountNumber;
 
 /// The tail's rows get their entries this many at once.
-pub const BULK_ROWS: usize = 2048;
-/// A tail of so many is too long: senders wait for several slices then.
-const LONG_TAIL_ROWS: usize = 16 * BULK_ROWS;
+const BULK_ROWS: usize = 2048;
+/// Or sooner, when they have so many bytes of stanzas.
+const BULK_BYTES: usize = 4 << 20;
+/// A tail of so many bulks is too long: senders wait for several slices then.
+const LONG_TAIL: usize = 4;
 const SLICE_TIME: Duration = Duration::from_millis(2);
 /// The rows of a slice, adapted to its time. With fewer, the disk's own latency would be most of it.
 const SLICE_ROWS: std::ops::RangeInclusive<usize> = 128..=1024;
@@ -26,6 +29,8 @@ pub struct Chores {
     dead: VecDeque<Range>,
     removals: VecDeque<AccountNumber>,
     slice_rows: usize,
+    /// There is no room left: what is dead in the tail is to go, however little it is.
+    pub pressed: bool,
 }
 
 /// A bulk, and how many of its entries are made.
@@ -37,20 +42,25 @@ struct Filling {
 
 impl Chores {
     pub fn new(dead: Vec<Range>, removals: Vec<AccountNumber>) -> Chores {
-        Chores { filling: None, dead: dead.into(), removals: removals.into(), slice_rows: 256 }
+        let (dead, removals) = (dead.into(), removals.into());
+        Chores { filling: None, dead, removals, slice_rows: 256, pressed: false }
     }
 
     pub fn removed(&mut self, owner: AccountNumber) {
         self.removals.push_back(owner);
     }
 
-    /// Is there a slice to do at once? (Takings are no hurry, and only asked for when they are due.)
-    pub fn waiting(&self, tail_rows: usize) -> bool {
-        self.filling.is_some() || !self.dead.is_empty() || !self.removals.is_empty() || tail_rows >= BULK_ROWS
+    /// Is there a slice to do?
+    pub fn waiting(&self, tail: &Tail) -> bool {
+        self.filling.is_some() || !self.dead.is_empty() || !self.removals.is_empty() || self.bulk_is_due(tail)
     }
 
-    pub fn behind(&self, tail_rows: usize) -> bool {
-        tail_rows >= LONG_TAIL_ROWS
+    fn bulk_is_due(&self, tail: &Tail) -> bool {
+        tail.len() >= BULK_ROWS || tail.bytes() >= BULK_BYTES || (self.pressed && tail.len() > 0)
+    }
+
+    pub fn behind(&self, tail: &Tail) -> bool {
+        tail.len() >= LONG_TAIL * BULK_ROWS || tail.bytes() >= LONG_TAIL * BULK_BYTES
     }
 
     /// Does one slice. After an error it is to be done again: every step can be repeated.
@@ -62,11 +72,11 @@ impl Chores {
         let start = Instant::now();
         if !self.dead.is_empty() {
             self.sweep(connection).await?;
-        } else if self.filling.is_some() || books.lock().tail().len() >= BULK_ROWS {
+        } else if self.filling.is_some() || self.bulk_is_due(books.lock().tail()) {
             self.fill(connection, books).await?;
         } else if let Some(owner) = self.removals.front().copied() {
             // Behind the bulk, which may have made entries for the owner.
-            if remove_entries(connection, owner, self.slice_rows).await? {
+            if delete_some_of(connection, owner, self.slice_rows).await? {
                 self.removals.pop_front();
             }
         }
@@ -128,15 +138,14 @@ impl Chores {
         if made {
             return Ok(());
         }
-        let dead = books.lock().tail().dead(bulk.end);
         sqlx::query("UPDATE progress SET indexed = ?, dead = ?")
             .bind(bulk.end.0 as i64)
-            .bind(pack_ranges(&dead))
+            .bind(pack_ranges(&bulk.dead))
             .execute(connection)
             .await?;
         books.lock().indexed(bulk);
+        self.dead = std::mem::take(&mut bulk.dead).into();
         self.filling = None;
-        self.dead = dead.into();
         Ok(())
     }
 }
@@ -175,96 +184,4 @@ pub fn json(entries: impl Iterator<Item = Entry>) -> String {
     }
     text.push(']');
     text
-}
-
-/// Deletes the entries of what was taken, with the messages that nothing else needs. Gives the pairs
-/// that were there.
-pub async fn delete_taken(
-    connection: &mut SqliteConnection,
-    pairs: &[Pair],
-) -> Result<Vec<Pair>, sqlx::Error> {
-    let entries = json(pairs.iter().map(|(owner, id)| Entry { owner: *owner, id: *id, flag: false }));
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let deleted: Vec<(i64, i64, bool)> = sqlx::query_as(
-        "DELETE FROM waiting WHERE (owner, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))
-         RETURNING owner, id, alone",
-    )
-    .bind(entries)
-    .fetch_all(&mut *transaction)
-    .await?;
-    delete_messages(&mut transaction, deleted.iter().map(|(_, id, alone)| (*id, *alone))).await?;
-    transaction.commit().await?;
-    Ok(deleted
-        .into_iter()
-        .map(|(owner, id, _)| (AccountNumber(owner as u64), MessageId(id as u64)))
-        .collect())
-}
-
-/// Deletes some entries of an account that is gone; true when they were the last.
-async fn remove_entries(
-    connection: &mut SqliteConnection,
-    owner: AccountNumber,
-    rows: usize,
-) -> Result<bool, sqlx::Error> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let mut ids: Vec<(i64, bool)> = Vec::new();
-    for sql in [
-        "DELETE FROM waiting WHERE owner = ?1 AND id IN (SELECT id FROM waiting WHERE owner = ?1 LIMIT ?2)
-         RETURNING id, alone",
-        "DELETE FROM archive WHERE owner = ?1 AND id IN (SELECT id FROM archive WHERE owner = ?1 LIMIT ?2)
-         RETURNING id, 0",
-    ] {
-        let delete = sqlx::query_as(sql).bind(owner.0 as i64).bind(rows as i64);
-        let deleted: Vec<(i64, bool)> = delete.fetch_all(&mut *transaction).await?;
-        ids.extend(deleted);
-    }
-    let done = ids.is_empty();
-    if done {
-        let forget = sqlx::query("DELETE FROM account_removed WHERE number = ?");
-        forget.bind(owner.0 as i64).execute(&mut *transaction).await?;
-    }
-    delete_messages(&mut transaction, ids.into_iter()).await?;
-    transaction.commit().await?;
-    Ok(done)
-}
-
-/// An entry of each of these messages was deleted, which was the only one or not.
-async fn delete_messages(
-    connection: &mut SqliteConnection,
-    messages: impl Iterator<Item = (i64, bool)>,
-) -> Result<(), sqlx::Error> {
-    let mut ids = Vec::new();
-    for (id, alone) in messages {
-        if alone || !is_needed(connection, id).await? {
-            ids.push(id.to_string());
-        }
-    }
-    if !ids.is_empty() {
-        let delete = sqlx::query("DELETE FROM message WHERE id IN (SELECT value FROM json_each(?))");
-        delete.bind(format!("[{}]", ids.join(","))).execute(connection).await?;
-    }
-    Ok(())
-}
-
-/// Has any owner of the message an entry for it?
-async fn is_needed(connection: &mut SqliteConnection, id: i64) -> Result<bool, sqlx::Error> {
-    let owners: Option<Vec<u8>> = sqlx::query_scalar("SELECT owners FROM message WHERE id = ?")
-        .bind(id)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let owners: Owners = owners.and_then(|bytes| unpack_owners(&bytes)).unwrap_or_default();
-    for Owner { account, .. } in owners {
-        let entries: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM waiting WHERE owner = ?1 AND id = ?2)
-                 OR EXISTS (SELECT 1 FROM archive WHERE owner = ?1 AND id = ?2)",
-        )
-        .bind(account.0 as i64)
-        .bind(id)
-        .fetch_one(&mut *connection)
-        .await?;
-        if entries {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

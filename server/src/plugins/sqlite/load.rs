@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 
 use super::failure::Named;
 use super::packed::{Owners, Range, unpack_owners, unpack_pairs, unpack_ranges};
-use super::tail::{Entry, Tail};
+use super::tail::{Entry, Row, Tail};
 use crate::storage::{AccountNumber, MessageId, StoreError};
 
 /// Where the writer goes on.
@@ -35,7 +35,7 @@ pub async fn load(connection: &mut SqliteConnection, named: &Named) -> Result<St
 
     let mut owned = Vec::with_capacity(rows.len());
     let mut taken = Vec::new();
-    for (id, owners, note) in &rows {
+    for (id, owners, note, _) in &rows {
         let owners =
             unpack_owners(owners).ok_or_else(|| named.damaged(format!("message {id} has no owners")))?;
         let noted = unpack_pairs(note).ok_or_else(|| named.damaged(format!("message {id} is no note")))?;
@@ -47,9 +47,9 @@ pub async fn load(connection: &mut SqliteConnection, named: &Named) -> Result<St
 
     let next = owned.last().map_or(indexed as u64, |last| last.0.0) + 1;
     let mut tail = Tail::new(MessageId(indexed as u64));
-    for (id, mut owners) in owned {
+    for ((id, mut owners), (.., bytes)) in owned.into_iter().zip(rows) {
         owners.retain(|owner| accounts.contains(&owner.account));
-        tail.push(id, owners);
+        tail.push(Row { id, bytes: bytes as usize, owners });
     }
     for (owner, id) in taken {
         tail.take(owner, id);
@@ -62,12 +62,13 @@ pub async fn load(connection: &mut SqliteConnection, named: &Named) -> Result<St
     })
 }
 
-/// Id, owners, and the note where it is one.
-type Row = (i64, Vec<u8>, Vec<u8>);
+/// Id, owners, the note where it is one, and how long the stanza is.
+type Stored = (i64, Vec<u8>, Vec<u8>, i64);
 
-async fn rows_past(connection: &mut SqliteConnection, indexed: i64) -> Result<Vec<Row>, sqlx::Error> {
+async fn rows_past(connection: &mut SqliteConnection, indexed: i64) -> Result<Vec<Stored>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT id, owners, iif(length(owners) = 0, stanza, x'') FROM message WHERE id > ? ORDER BY id",
+        "SELECT id, owners, iif(length(owners) = 0, stanza, x''), length(stanza)
+         FROM message WHERE id > ? ORDER BY id",
     )
     .bind(indexed)
     .fetch_all(connection)

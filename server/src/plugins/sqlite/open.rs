@@ -22,7 +22,6 @@ const APPLICATION_ID: i64 = 0x4d6b_4442;
 /// Up to this size the whole file is checked at start, which takes a fraction of a second.
 const CHECKED_BYTES: u64 = 64 << 20;
 const PAGE_BYTES: u64 = 4096;
-const READERS: u32 = 4;
 
 /// Where the database is, and its bounds.
 #[derive(Debug, Clone)]
@@ -32,13 +31,27 @@ pub struct Options {
     pub max_bytes: Option<u64>,
     /// How long a write waits while another process has the file locked.
     pub lock_wait: Duration,
+    /// How many writes and savings may wait for their commit, and how many bytes of stanzas. What comes
+    /// then is refused.
+    pub waiting_writes: usize,
+    pub waiting_bytes: usize,
+    /// Connections that read at the same time.
+    pub readers: u32,
 }
 
 impl Options {
     pub fn new(path: impl Into<PathBuf>) -> Options {
-        Options { path: path.into(), max_bytes: None, lock_wait: Duration::from_secs(2) }
+        Options {
+            path: path.into(),
+            max_bytes: None,
+            lock_wait: Duration::from_secs(2),
+            waiting_writes: 16_384,
+            waiting_bytes: 64 << 20,
+            readers: 4,
+        }
     }
 
+    /// A connection for writing.
     pub async fn connect(&self) -> Result<SqliteConnection, sqlx::Error> {
         let mut options = SqliteConnectOptions::new()
             .filename(&self.path)
@@ -53,15 +66,17 @@ impl Options {
         options.disable_statement_logging().connect().await
     }
 
+    /// Connections for reading, made when they are needed.
     pub fn readers(&self) -> SqlitePool {
         let options = SqliteConnectOptions::new()
             .filename(&self.path)
             .read_only(true)
+            .row_buffer_size(256)
             .busy_timeout(self.lock_wait)
             .pragma("cell_size_check", "ON")
             .disable_statement_logging();
         SqlitePoolOptions::new()
-            .max_connections(READERS)
+            .max_connections(self.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))
             .idle_timeout(None)
             .max_lifetime(None)

@@ -56,7 +56,8 @@ impl Users for Sqlite {
             let sql = "SELECT number, jid, created, banned FROM account
                        WHERE domain = ? AND jid > ? ORDER BY jid LIMIT ?";
             let after = after.map_or("", |after| after.as_str());
-            let query = sqlx::query_as(sql).bind(domain).bind(after).bind(limit as i64);
+            let query =
+                sqlx::query_as(sql).bind(domain).bind(after).bind(i64::try_from(limit).unwrap_or(i64::MAX));
             let rows: Vec<AccountRow> = self.all(query).await?;
             rows.into_iter().map(|row| account(row, &self.named)).collect()
         })
@@ -152,13 +153,14 @@ impl OfflineQueue for Sqlite {
             let sources = self.books.lock().waiting(owner, after, limit);
             // What was taken and is not deleted yet is read for nothing. The entries of an account that
             // went are still there for a while.
-            let entries_limit = limit + sources.taken.len();
+            let entries_limit = limit.saturating_add(sources.taken.len());
             let sql = "SELECT waiting.id, time, stanza FROM waiting JOIN message ON message.id = waiting.id
                        WHERE owner = ? AND waiting.id > ? AND waiting.id <= ?
                        AND EXISTS (SELECT 1 FROM account WHERE number = owner)
                        ORDER BY waiting.id LIMIT ?";
             let query = sqlx::query_as(sql).bind(owner.0 as i64).bind(after.0 as i64);
-            let query = query.bind(sources.indexed.0 as i64).bind(entries_limit as i64);
+            let query =
+                query.bind(sources.indexed.0 as i64).bind(i64::try_from(entries_limit).unwrap_or(i64::MAX));
             let mut rows: Vec<WaitingRow> = self.all(query).await?;
             if rows.len() < entries_limit && !sources.tail.is_empty() {
                 let sql = "SELECT id, time, stanza FROM message

@@ -19,6 +19,7 @@ pub struct Tail {
     indexed: MessageId,
     /// Every row past `indexed`, with the owners that it is still for.
     rows: VecDeque<Row>,
+    bytes: usize,
     /// What waits in the tail, by owner, in order.
     waiting: HashMap<AccountNumber, VecDeque<MessageId>, ahash::RandomState>,
     /// The end of the bulk whose entries are being made.
@@ -30,9 +31,11 @@ pub struct Tail {
     removed: HashMap<AccountNumber, MessageId>,
 }
 
-struct Row {
-    id: MessageId,
-    owners: Owners,
+pub struct Row {
+    pub id: MessageId,
+    /// How long its stanza is.
+    pub bytes: usize,
+    pub owners: Owners,
 }
 
 /// Where a message that an owner took was waiting.
@@ -51,6 +54,10 @@ pub struct Bulk {
     pub end: MessageId,
     pub waiting: Vec<Entry>,
     pub archive: Vec<Entry>,
+    /// The rows that nobody needed when the bulk was read: they have no entries, and are to be deleted.
+    /// A range may run over ids that were never given. What is taken later has entries, and goes with
+    /// them: a row deleted before its entry would leave that behind in a crash.
+    pub dead: Vec<Range>,
 }
 
 /// `flag`: of a waiting message, that no other entry needs it; of an archived one, that it was sent.
@@ -67,15 +74,17 @@ impl Tail {
     }
 
     /// A message was appended. The ids increase.
-    pub fn push(&mut self, id: MessageId, mut owners: Owners) {
-        if !self.removed.is_empty() {
-            owners.retain(|owner| !self.removed.contains_key(&owner.account));
+    pub fn push(&mut self, mut row: Row) {
+        let removed = &self.removed;
+        row.owners.retain(|owner| {
+            (owner.role.waits || owner.role.archived)
+                && (removed.is_empty() || !removed.contains_key(&owner.account))
+        });
+        for owner in row.owners.iter().filter(|owner| owner.role.waits) {
+            self.waiting.entry(owner.account).or_default().push_back(row.id);
         }
-        owners.retain(|owner| owner.role.waits || owner.role.archived);
-        for owner in owners.iter().filter(|owner| owner.role.waits) {
-            self.waiting.entry(owner.account).or_default().push_back(id);
-        }
-        self.rows.push_back(Row { id, owners });
+        self.bytes += row.bytes;
+        self.rows.push_back(row);
     }
 
     pub fn take(&mut self, owner: AccountNumber, id: MessageId) -> Place {
@@ -132,45 +141,28 @@ impl Tail {
         self.rows.len()
     }
 
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Reads the entries that the oldest `rows` of the tail need, so that they can be made.
     pub fn read_bulk(&mut self, rows: usize) -> Bulk {
         let mut bulk = Bulk { end: self.indexed, ..Bulk::default() };
+        let mut was_dead = false;
         for row in self.rows.iter().take(rows) {
             bulk.end = row.id;
-            let entries = row
-                .owners
-                .iter()
-                .map(|owner| usize::from(owner.role.waits) + usize::from(owner.role.archived));
-            let alone = entries.sum::<usize>() == 1;
-            for owner in &row.owners {
-                let entry = |flag| Entry { owner: owner.account, id: row.id, flag };
-                if owner.role.waits {
-                    bulk.waiting.push(entry(alone));
-                }
-                if owner.role.archived {
-                    bulk.archive.push(entry(owner.role.sent));
-                }
+            let is_dead = row.owners.is_empty();
+            match bulk.dead.last_mut() {
+                Some(range) if is_dead && was_dead => range.1 = row.id.0,
+                _ if is_dead => bulk.dead.push((row.id.0, row.id.0)),
+                _ => row.enter_into(&mut bulk),
             }
+            was_dead = is_dead;
         }
         bulk.waiting.sort_unstable();
         bulk.archive.sort_unstable();
         self.filling = bulk.end;
         bulk
-    }
-
-    /// The rows up to `end` that nobody needs now. A range may run over ids that were never given.
-    pub fn dead(&self, end: MessageId) -> Vec<Range> {
-        let mut ranges: Vec<Range> = Vec::new();
-        let mut open = false;
-        for row in self.rows.iter().take_while(|row| row.id <= end) {
-            match (row.owners.is_empty(), ranges.last_mut()) {
-                (true, Some(range)) if open => range.1 = row.id.0,
-                (true, _) => ranges.push((row.id.0, row.id.0)),
-                (false, _) => {}
-            }
-            open = row.owners.is_empty();
-        }
-        ranges
     }
 
     /// The entries up to `end` are made: from now on they are what is looked at. Gives back what was
@@ -179,6 +171,7 @@ impl Tail {
         let made = self.rows.partition_point(|row| row.id <= end);
         let rows: Vec<Row> = self.rows.drain(..made).collect();
         for row in rows {
+            self.bytes -= row.bytes;
             for owner in row.owners.iter().filter(|owner| owner.role.waits) {
                 self.forget(owner.account, row.id);
             }
@@ -195,6 +188,22 @@ impl Tail {
         }
         if ids.is_empty() {
             self.waiting.remove(&owner);
+        }
+    }
+}
+
+impl Row {
+    fn enter_into(&self, bulk: &mut Bulk) {
+        let roles = self.owners.iter().map(|owner| owner.role);
+        let alone = roles.map(|role| u8::from(role.waits) + u8::from(role.archived)).sum::<u8>() == 1;
+        for owner in &self.owners {
+            let entry = |flag| Entry { owner: owner.account, id: self.id, flag };
+            if owner.role.waits {
+                bulk.waiting.push(entry(alone));
+            }
+            if owner.role.archived {
+                bulk.archive.push(entry(owner.role.sent));
+            }
         }
     }
 }
@@ -217,10 +226,14 @@ mod tests {
         Entry { owner, id: MessageId(id), flag }
     }
 
+    fn row(id: u64, owners: Owners) -> Row {
+        Row { id: MessageId(id), bytes: 100, owners }
+    }
+
     fn tail_of(rows: impl IntoIterator<Item = (u64, Owners)>) -> Tail {
         let mut tail = Tail::new(MessageId(0));
         for (id, owners) in rows {
-            tail.push(MessageId(id), owners);
+            tail.push(row(id, owners));
         }
         tail
     }
@@ -242,10 +255,9 @@ mod tests {
 
         let bulk = tail.read_bulk(4);
         let waiting = vec![entry(JULIET, 3, true)];
-        assert_eq!(bulk, Bulk { end: MessageId(4), waiting, archive: vec![] });
-        assert_eq!(tail.dead(bulk.end), [(1, 2), (4, 4)]);
+        assert_eq!(bulk, Bulk { end: MessageId(4), waiting, archive: vec![], dead: vec![(1, 2), (4, 4)] });
         assert_eq!(tail.advance(bulk.end), []);
-        assert_eq!((waits(&tail, JULIET), tail.len()), (vec![5], 1));
+        assert_eq!((waits(&tail, JULIET), tail.len(), tail.bytes()), (vec![5], 1, 100));
         assert_eq!(tail.take(JULIET, MessageId(3)), Place::Entries);
     }
 
@@ -253,6 +265,7 @@ mod tests {
     fn what_is_taken_while_its_entries_are_made_is_given_back() {
         let mut tail = tail_of((1..=3).map(|id| (id, owners([(JULIET, Role::QUEUED)]))));
         let bulk = tail.read_bulk(2);
+        assert_eq!(bulk.dead, []);
         assert_eq!(tail.take(JULIET, MessageId(2)), Place::Tail);
         assert_eq!(tail.take(JULIET, MessageId(3)), Place::Tail);
         assert_eq!(tail.advance(bulk.end), [(JULIET, MessageId(2))]);
@@ -271,8 +284,7 @@ mod tests {
         let bulk = tail.read_bulk(10);
         let waiting = vec![entry(ROMEO, 4, false), entry(JULIET, 2, true), entry(JULIET, 4, false)];
         let archive = vec![entry(ROMEO, 1, true), entry(JULIET, 1, false)];
-        assert_eq!(bulk, Bulk { end: MessageId(4), waiting, archive });
-        assert_eq!(tail.dead(bulk.end), []);
+        assert_eq!(bulk, Bulk { end: MessageId(4), waiting, archive, dead: vec![] });
     }
 
     #[test]
@@ -282,10 +294,11 @@ mod tests {
             (2, owners([(ROMEO, Role::QUEUED), (JULIET, Role::QUEUED)])),
         ]);
         tail.remove_owner(ROMEO);
-        tail.push(MessageId(3), owners([(ROMEO, Role::QUEUED)]));
+        tail.push(row(3, owners([(ROMEO, Role::QUEUED)])));
         assert_eq!(tail.count_waiting(ROMEO), 0);
-        assert_eq!(tail.read_bulk(10).waiting, [entry(JULIET, 2, true)]);
-        assert_eq!(tail.dead(MessageId(3)), [(1, 1), (3, 3)]);
+        let bulk = tail.read_bulk(10);
+        assert_eq!(bulk.waiting, [entry(JULIET, 2, true)]);
+        assert_eq!(bulk.dead, [(1, 1), (3, 3)]);
     }
 
     #[test]
@@ -294,7 +307,7 @@ mod tests {
         for id in [1, 5, 9] {
             tail.take(JULIET, MessageId(id));
         }
-        assert_eq!(tail.dead(MessageId(5)), [(1, 5)]);
-        assert_eq!(tail.dead(MessageId(9)), [(1, 9)]);
+        assert_eq!(tail.read_bulk(2).dead, [(1, 5)]);
+        assert_eq!(tail.read_bulk(3).dead, [(1, 9)]);
     }
 }

@@ -15,10 +15,12 @@ use tokio::time::{Instant, sleep_until};
 use super::append::Batch;
 use super::apply::{Change, apply};
 use super::books::Books;
-use super::chores::{Chores, delete_taken};
+use super::chores::Chores;
+use super::delete::delete_taken;
 use super::failure::{Failure, Named};
 use super::open::{Lock, Options};
 use super::packed::{Owners, Pair};
+use super::tail::Row;
 use crate::storage::{AccountNumber, Draft, MessageId, Millis, StoreError, Written};
 
 /// A commit has at most so many jobs, messages or bytes of stanzas, and one job more.
@@ -60,8 +62,10 @@ pub struct Writer {
     pub next: MessageId,
     pub chores: Chores,
     pub takings_at: Option<Instant>,
-    /// When the latest commit or chore failed, unless one succeeded since.
-    pub failed: Option<Instant>,
+    /// Why the latest commit failed, if it did.
+    pub failed: Option<StoreError>,
+    /// A chore failed: no other until then.
+    pub pause: Option<Instant>,
     /// Until the file is closed.
     pub lock: Option<Lock>,
 }
@@ -86,7 +90,9 @@ impl Writer {
                 self.commit(gathered).await;
             }
             if let Err(error) = self.work().await {
-                self.fail(&error);
+                tracing::debug!(%error, "The store's chores have to wait");
+                self.connection = None;
+                self.pause = Some(Instant::now() + AFTER_ERROR);
             }
         }
         self.finish().await;
@@ -97,28 +103,23 @@ impl Writer {
 
     /// A job; or nothing, when there is other work to do; or `None` at the end.
     async fn next_job(&mut self) -> Option<Option<Job>> {
-        let chores = self.chores.waiting(self.books.lock().tail().len());
-        let wake = match self.failed {
-            None if chores => {
-                return match self.jobs.try_recv() {
-                    Ok(job) => Some(Some(job)),
-                    Err(mpsc::error::TryRecvError::Empty) => Some(None),
-                    Err(mpsc::error::TryRecvError::Disconnected) => None,
-                };
-            }
-            None => self.takings_at,
-            Some(failed) if chores || self.takings_at.is_some() => {
-                self.takings_at.max(Some(failed + AFTER_ERROR))
-            }
-            Some(_) => None,
+        let chores = self.chores.waiting(self.books.lock().tail());
+        if chores && self.pause.is_none() {
+            return match self.jobs.try_recv() {
+                Ok(job) => Some(Some(job)),
+                Err(mpsc::error::TryRecvError::Empty) => Some(None),
+                Err(mpsc::error::TryRecvError::Disconnected) => None,
+            };
+        }
+        let wake = match (self.takings_at, self.pause) {
+            (Some(takings), Some(pause)) => Some(takings.max(pause)),
+            (None, Some(pause)) if chores => Some(pause),
+            (takings, _) => takings,
         };
         tokio::select! {
             biased;
             job = self.jobs.recv() => job.map(Some),
-            () = self.due.notified(), if self.takings_at.is_none() => {
-                self.takings_at = Some(Instant::now() + TAKINGS_WAIT);
-                Some(None)
-            }
+            () = self.due.notified(), if self.takings_at.is_none() => Some(None),
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Some(None),
         }
     }
@@ -154,13 +155,17 @@ impl Writer {
     async fn commit(&mut self, gathered: Gathered) {
         let Gathered { savings, changes, answers, close: _ } = gathered;
         let mut batch = Batch::new(self.next);
-        let mut rows: Vec<(MessageId, Owners)> = Vec::new();
+        let mut rows: Vec<Row> = Vec::new();
         for draft in savings.iter().flat_map(|saving| &saving.drafts) {
-            rows.push((batch.push(draft), draft.owners.clone()));
+            let (id, bytes, owners) = (batch.push(draft), draft.stanza.len(), draft.owners.clone());
+            rows.push(Row { id, bytes, owners });
         }
         let notes = self.add_note(&mut batch, &mut rows);
         // Whatever becomes of the commit, its ids are not given again.
         self.next = batch.end();
+        if rows.is_empty() && changes.is_empty() {
+            return savings.into_iter().for_each(|saving| answer_with(saving.answer, Ok(Vec::new())));
+        }
         let mut removed = Vec::new();
         let outcomes = match self.put(batch, changes, &mut removed).await {
             Ok(outcomes) => outcomes,
@@ -173,7 +178,7 @@ impl Writer {
             }
         };
         self.succeed();
-        let mut ids = rows.iter().map(|row| row.0).collect::<Vec<_>>().into_iter();
+        let mut ids = rows.iter().map(|row| row.id).collect::<Vec<_>>().into_iter();
         self.enter(rows, &removed);
         for saving in savings {
             let saved = ids.by_ref().take(saving.drafts.len()).collect();
@@ -183,13 +188,14 @@ impl Writer {
     }
 
     /// What was taken of the tail goes along with the messages, in a row that ends with the tail's part.
-    fn add_note(&mut self, batch: &mut Batch, rows: &mut Vec<(MessageId, Owners)>) -> Vec<Pair> {
+    fn add_note(&mut self, batch: &mut Batch, rows: &mut Vec<Row>) -> Vec<Pair> {
         if rows.is_empty() && !self.takings_are_due() {
             return Vec::new();
         }
         let notes = self.books.lock().notes(TAKINGS);
         if !notes.is_empty() {
-            rows.push((batch.push_note(time(), &notes), Owners::new()));
+            let (id, bytes) = (batch.push_note(time(), &notes), notes.len());
+            rows.push(Row { id, bytes, owners: Owners::new() });
         }
         notes
     }
@@ -221,40 +227,38 @@ impl Writer {
     }
 
     /// The rows are in the file, and these accounts are not.
-    fn enter(&mut self, rows: Vec<(MessageId, Owners)>, removed: &[AccountNumber]) {
+    fn enter(&mut self, rows: Vec<Row>, removed: &[AccountNumber]) {
         let mut books = self.books.lock();
         for owner in removed {
             books.remove_owner(*owner);
             self.chores.removed(*owner);
         }
-        for (id, owners) in rows {
-            books.saved(id, owners);
-        }
+        rows.into_iter().for_each(|row| books.saved(row));
     }
 
     /// Between two commits: takings that are due, and a slice of the chores; more where the tail grows
     /// faster than that.
     async fn work(&mut self) -> Result<(), sqlx::Error> {
-        if self.failed.is_some_and(|failed| failed.elapsed() < AFTER_ERROR) {
+        if self.pause.is_some_and(|pause| Instant::now() < pause) {
             return Ok(());
+        }
+        self.pause = None;
+        if self.takings_at.is_none() && self.books.lock().has_takings_or_notes() {
+            self.takings_at = Some(Instant::now() + TAKINGS_WAIT);
         }
         if self.takings_are_due() {
             self.write_takings().await?;
         }
         let books = self.books.clone();
-        loop {
-            let rows = books.lock().tail().len();
-            if !self.chores.waiting(rows) {
-                return Ok(());
-            }
+        while self.chores.waiting(books.lock().tail()) {
             self.connection().await?;
             let Some(connection) = &mut self.connection else { return Ok(()) };
             self.chores.slice(connection, &books).await?;
-            self.succeed();
-            if !self.chores.behind(rows) {
-                return Ok(());
+            if !self.chores.behind(books.lock().tail()) {
+                break;
             }
         }
+        Ok(())
     }
 
     fn takings_are_due(&self) -> bool {
@@ -268,11 +272,11 @@ impl Writer {
         let pairs = self.books.lock().takings(TAKINGS);
         if !pairs.is_empty() {
             let deleted = delete_taken(self.connection().await?, &pairs).await?;
-            self.succeed();
             self.books.lock().deleted(&pairs, &deleted);
         }
-        let books = self.books.lock();
-        self.takings_at = (books.has_notes() || books.has_takings()).then(Instant::now);
+        let wait = if self.failed.is_some() { AFTER_ERROR } else { Duration::ZERO };
+        let more = self.books.lock().has_takings_or_notes();
+        self.takings_at = more.then(|| Instant::now() + wait);
         Ok(())
     }
 
@@ -284,12 +288,14 @@ impl Writer {
         Ok(self.connection.insert(connection))
     }
 
+    /// A commit failed.
     fn fail(&mut self, error: &sqlx::Error) -> StoreError {
         let error = self.named.error(error);
-        if self.failed.is_none() {
+        if self.failed.as_ref() != Some(&error) {
             tracing::error!(%error, "The store cannot be written");
         }
-        self.failed = Some(Instant::now());
+        self.chores.pressed = matches!(error, StoreError::Full(_));
+        self.failed = Some(error.clone());
         self.connection = None;
         error
     }
@@ -298,6 +304,7 @@ impl Writer {
         if self.failed.take().is_some() {
             tracing::info!("The store can be written again");
         }
+        self.chores.pressed = false;
     }
 
     /// Commits what was asked before the end, writes the takings, and folds the log into the file.
@@ -308,12 +315,7 @@ impl Writer {
             self.commit(gathered).await;
         }
         self.takings_at = Some(Instant::now());
-        while self.takings_at.is_some() {
-            if let Err(error) = self.write_takings().await {
-                self.fail(&error);
-                break;
-            }
-        }
+        while self.takings_are_due() && self.write_takings().await.is_ok() {}
         self.readers.close().await;
         if let Some(mut connection) = self.connection.take() {
             // Both are for order's sake: a start would do the same.

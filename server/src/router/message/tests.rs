@@ -60,7 +60,8 @@ async fn the_table_of_delivery() {
     let negative = [("a", Some(-1))];
     let one = [("a", Some(0))];
     let more = [("a", Some(0)), ("b", Some(5)), ("c", Some(-1)), ("d", None)];
-    let rows: &[(&[(&str, Option<i8>)], &str, [&str; 5])] = &[
+    type Row<'a> = (&'a [(&'a str, Option<i8>)], &'a str, [&'a str; 5]);
+    let rows: &[Row] = &[
         (&[], "nobody@example.com", ["E", "E", "E", "S", "S"]),
         (&[], "nobody@example.com/x", ["E", "E", "E", "S", "S"]),
         (&[], BARE, ["O", "O", "E", "S", "S"]),

@@ -3,6 +3,8 @@
 use super::*;
 use crate::storage::Subscription;
 
+const LIMITS: RosterLimits = RosterLimits { items: 10, requests: 10 };
+
 fn jid(text: &str) -> BareJid {
     BareJid::parse(text).expect("an address")
 }
@@ -17,12 +19,12 @@ fn here() -> Home {
 
 /// Two local accounts that know nothing of each other.
 fn romeo_and_juliet() -> Pair {
-    Pair { from: party("romeo", here()), to: party("juliet", here()), limit: 10 }
+    Pair { from: party("romeo", here()), to: party("juliet", here()), limits: LIMITS }
 }
 
 /// The other one acts, from here on.
 fn turn(pair: Pair) -> Pair {
-    Pair { from: pair.to, to: pair.from, limit: pair.limit }
+    Pair { from: pair.to, to: pair.from, limits: pair.limits }
 }
 
 fn send(pair: &mut Pair, verb: Verb) -> Vec<String> {
@@ -53,6 +55,7 @@ fn written(effects: &[Effect]) -> Vec<String> {
             format!("{} to {}: {verb:?}{payload}", name(from), name(to)).to_lowercase()
         }
         Effect::SendPresence { from, to } => format!("{} to {}: presence", name(from), name(to)),
+        Effect::NoRoom { owner } => format!("no room for {}", name(owner)),
         Effect::SendUnavailable { from, to } => format!("{} to {}: unavailable", name(from), name(to)),
     };
     effects.iter().map(line).collect()
@@ -284,18 +287,18 @@ fn nobody_is_there_and_nothing_is_said() {
     let mut pair = romeo_and_juliet();
     pair.from.home = Home::Missing;
     assert_eq!(send(&mut pair, Verb::Subscribe), [""; 0]);
-    let mut pair = Pair { from: party("romeo", here()), to: party("romeo", here()), limit: 10 };
+    let mut pair = Pair { from: party("romeo", here()), to: party("romeo", here()), limits: LIMITS };
     assert_eq!(send(&mut pair, Verb::Subscribe), [""; 0]);
 }
 
 #[test]
 fn rosters_are_bounded() {
     let full = || Home::Here(Side::new(RosterVersion::default(), None, 10, 10));
-    let mut pair = Pair { from: party("romeo", full()), to: party("juliet", here()), limit: 10 };
+    let mut pair = Pair { from: party("romeo", full()), to: party("juliet", here()), limits: LIMITS };
     let refused = pair.send(Verb::Subscribe, &Bytes::new());
     assert!(matches!(refused, Err(StoreError::Full(_))));
     // The asked one's bound is none of the asker's business.
-    let mut pair = Pair { from: party("romeo", here()), to: party("juliet", full()), limit: 10 };
-    assert_eq!(send(&mut pair, Verb::Subscribe), ["push romeo: juliet none ask #1"]);
+    let mut pair = Pair { from: party("romeo", here()), to: party("juliet", full()), limits: LIMITS };
+    assert_eq!(send(&mut pair, Verb::Subscribe), ["push romeo: juliet none ask #1", "no room for juliet"]);
     assert_eq!(item(&pair.to), None);
 }

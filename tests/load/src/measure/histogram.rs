@@ -74,7 +74,8 @@ impl Histogram {
     }
 }
 
-/// Values below [`PARTS`] have a bucket each; above, the highest bit chooses the row and the next six the place.
+/// Values below [`PARTS`] have a bucket each; above, the highest bit chooses the row and the next six the
+/// place.
 fn bucket_of(value: u64) -> usize {
     if value < PARTS {
         return value as usize;

@@ -13,8 +13,8 @@ pub struct Meter {
     /// A random number that every stanza of this run carries.
     pub run: u32,
     epoch: Instant,
-    /// The measured interval, in nanoseconds since the epoch. Messages that were to be sent within it have their
-    /// latency recorded, however late they arrive: slow ones must not drop out at the end.
+    /// The measured interval, in nanoseconds since the epoch. Messages that were to be sent within it have
+    /// their latency recorded, however late they arrive: slow ones must not drop out at the end.
     begin: AtomicU64,
     end: AtomicU64,
     sent: AtomicU64,

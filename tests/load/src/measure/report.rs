@@ -35,8 +35,8 @@ pub struct Phase {
     pub server: Option<ServerUse>,
     pub tool_cpu_us_per_operation: f64,
     pub tool_cpu_percent: f64,
-    /// What everything else on this machine used, of one core. Much of it makes the other figures worse than they
-    /// are, since caches and memory are shared even where cores are not. None without `--pid`.
+    /// What everything else on this machine used, of one core. Much of it makes the other figures worse than
+    /// they are, since caches and memory are shared even where cores are not. None without `--pid`.
     pub others_cpu_percent: Option<f64>,
 }
 

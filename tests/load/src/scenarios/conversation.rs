@@ -115,8 +115,8 @@ async fn add_up(
     Ok(Faults { lost, duplicated, out_of_order, unacknowledged, ..Faults::of(meter) })
 }
 
-/// A thread that wakes talkers when messages of the open loop are due. The runtime's own timers are a millisecond
-/// coarse, which would be most of the latency that is measured.
+/// A thread that wakes talkers when messages of the open loop are due. The runtime's own timers are a
+/// millisecond coarse, which would be most of the latency that is measured.
 struct Pacer {
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,

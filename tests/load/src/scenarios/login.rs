@@ -46,7 +46,8 @@ pub async fn run(options: &Login) -> Result<Report> {
         target.sources = Some(SOURCES);
     }
     let dialer = dialer(&target, options.concurrency).await?;
-    // Every account once beforehand, which derives its keys (PBKDF2) in the tool, and here one failure is the end.
+    // Every account once beforehand, which derives its keys (PBKDF2) in the tool, and here one failure is the
+    // end.
     let (accounts, first, presence) = (options.accounts.max(1), target.first, options.presence);
     in_parallel(accounts, options.concurrency, |number| {
         let dialer = dialer.clone();

@@ -76,7 +76,8 @@ where
     }
 }
 
-/// Logs in the accounts `first..first + count`, each with presence, and waits until the server has processed it.
+/// Logs in the accounts `first..first + count`, each with presence, and waits until the server has processed
+/// it.
 pub async fn log_in_accounts(
     dialer: &Arc<Dialer>,
     target: &Target,

@@ -99,8 +99,8 @@ pub async fn run(options: &Offline) -> Result<Report> {
     Ok(Report { scenario: "offline", settings, phases: vec![stored, collected], faults, findings })
 }
 
-/// Recipients are dealt to senders in turn, and each sender serves its own in turn, so that a recipient's messages
-/// come from one sender in order and many queues grow at the same time.
+/// Recipients are dealt to senders in turn, and each sender serves its own in turn, so that a recipient's
+/// messages come from one sender in order and many queues grow at the same time.
 async fn store(
     options: &Offline,
     dialer: &Dialer,
@@ -129,8 +129,8 @@ async fn store(
     .await
 }
 
-/// A message counts as stored when the server has acknowledged it (XEP-0198), or has answered a ping that was sent
-/// after it (RFC 6120, section 10.1: in order).
+/// A message counts as stored when the server has acknowledged it (XEP-0198), or has answered a ping that was
+/// sent after it (RFC 6120, section 10.1: in order).
 async fn send_all(
     mut session: Session,
     templates: &[Template],
@@ -162,7 +162,8 @@ async fn confirm(session: &mut Session, meter: &Meter) -> Result<()> {
     session.round_trip(CONFIRM_TIMEOUT, |stanza| note_bounce(stanza, meter)).await
 }
 
-/// Logs every recipient in and counts what comes. Returns the faults, and how long the slowest took in seconds.
+/// Logs every recipient in and counts what comes. Returns the faults, and how long the slowest took in
+/// seconds.
 async fn collect(options: &Offline, dialer: &Arc<Dialer>, meter: &Arc<Meter>) -> Result<(Faults, f64)> {
     let first_recipient = options.target.first + options.senders;
     let (messages, patience) = (options.messages, Duration::from_secs_f64(options.patience));

@@ -44,7 +44,8 @@ pub async fn run(options: &Presence) -> Result<Report> {
     let count = size.users + size.contacts;
     let dialer = dialer(&options.target, count).await?;
     let first = options.target.first;
-    // Once to make the contacts, and once more so that what is measured does not depend on whether they were made.
+    // Once to make the contacts, and once more so that what is measured does not depend on whether they were
+    // made.
     let sessions = log_in_accounts(&dialer, &options.target, first, count, None).await?;
     let (sessions, made) = roster::subscribe(sessions, size).await?;
     roster::close_all(sessions).await;

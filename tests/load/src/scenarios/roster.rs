@@ -68,8 +68,8 @@ pub async fn close_all(sessions: Vec<Session>) {
     }
 }
 
-/// Makes each of the first `users` sessions a contact of each of the others, as far as they are not already. Returns
-/// the sessions and how many pairs were missing.
+/// Makes each of the first `users` sessions a contact of each of the others, as far as they are not already.
+/// Returns the sessions and how many pairs were missing.
 pub async fn subscribe(mut sessions: Vec<Session>, size: Size) -> Result<(Vec<Session>, u64)> {
     let jids: Vec<String> = sessions.iter().map(bare).collect();
     let (users, contacts) = jids.split_at(size.users.min(jids.len()));
@@ -104,8 +104,8 @@ pub async fn subscribe(mut sessions: Vec<Session>, size: Size) -> Result<(Vec<Se
     Err(LoadError::Timeout("mutual subscription"))
 }
 
-/// Returns how many of the wanted contacts are not there yet. They are asked in the first round; requests of others
-/// are answered in all. What an earlier run left half done is approved in later rounds.
+/// Returns how many of the wanted contacts are not there yet. They are asked in the first round; requests of
+/// others are answered in all. What an earlier run left half done is approved in later rounds.
 async fn look_and_answer(mut session: Session, wanted: &[String], round: u32) -> Result<(Session, u64)> {
     let there = contacts(&mut session).await?;
     let missing: Vec<&String> = wanted.iter().filter(|jid| !there.contains(*jid)).collect();

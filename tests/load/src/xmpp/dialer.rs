@@ -16,7 +16,8 @@ use super::wire::{Transport, Wire};
 use crate::error::{LoadError, Result};
 use crate::options::{Mechanism, Target, TlsMode};
 
-/// Linux gives some 28 000 ports per pair of addresses; a connection that was closed keeps its port for a minute.
+/// Linux gives some 28 000 ports per pair of addresses; a connection that was closed keeps its port for a
+/// minute.
 const CONNECTIONS_PER_SOURCE: u32 = 20_000;
 
 /// Everything needed to log in any of the accounts, as often as wanted.

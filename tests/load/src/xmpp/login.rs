@@ -1,4 +1,5 @@
-//! From a connection to a bound session: STARTTLS, SASL, resource binding, XEP-0198 (RFC 6120, sections 4 to 7).
+//! From a connection to a bound session: STARTTLS, SASL, resource binding, XEP-0198 (RFC 6120, sections 4 to
+//! 7).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;

@@ -1,7 +1,7 @@
 //! The client's side of SCRAM (RFC 5802, RFC 7677), without channel binding.
 //!
-//! The expensive part, PBKDF2, depends on the account, salt and iteration count only; [`Keys`] keeps its result so
-//! that a thousand logins of one account cost the tool one derivation.
+//! The expensive part, PBKDF2, depends on the account, salt and iteration count only; [`Keys`] keeps its
+//! result so that a thousand logins of one account cost the tool one derivation.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -50,7 +50,8 @@ impl Exchange {
         (Exchange { algorithm, first_bare, nonce: nonce.to_string() }, first)
     }
 
-    /// Answers the server's challenge. `keys` are taken when they fit its salt, and are replaced when they do not.
+    /// Answers the server's challenge. `keys` are taken when they fit its salt, and are replaced when they do
+    /// not.
     pub fn prove(self, challenge: &str, password: &str, keys: &mut Option<Keys>) -> Result<(Proven, String)> {
         let value = |name: &str| challenge.split(',').find_map(|part| part.strip_prefix(name));
         let nonce = value("r=").ok_or(LoadError::Scram("the challenge has no nonce"))?;

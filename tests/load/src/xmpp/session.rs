@@ -1,4 +1,5 @@
-//! A session that is logged in: it cuts stanzas out of the stream, answers pings, and acknowledges (XEP-0198).
+//! A session that is logged in: it cuts stanzas out of the stream, answers pings, and acknowledges
+//! (XEP-0198).
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -66,8 +67,8 @@ impl Session {
         }
     }
 
-    /// Hands over every stanza that is there, and leaves the task waiting for more. What the stream itself needs
-    /// (acknowledgements, answers to pings) is appended to the outbox; flush it afterwards.
+    /// Hands over every stanza that is there, and leaves the task waiting for more. What the stream itself
+    /// needs (acknowledgements, answers to pings) is appended to the outbox; flush it afterwards.
     pub fn poll_stanzas(
         &mut self,
         cx: &mut Context<'_>,

@@ -8,7 +8,7 @@ use crate::plugins::sqlite::failure::{Failure, Named};
 use crate::plugins::sqlite::read::{ITEM, ItemRow, item};
 use crate::storage::roster::REMEMBERED_REMOVALS;
 use crate::storage::subscription::{Home, Pair, Party, Side};
-use crate::storage::{AccountNumber, RosterItem, RosterVersion, StoreError, Written};
+use crate::storage::{AccountNumber, RosterItem, RosterLimits, RosterVersion, StoreError, Written};
 
 /// A client's roster set.
 pub async fn set(
@@ -70,7 +70,7 @@ pub async fn remove(
     contact: (BareJid, bool),
 ) -> Result<Written, Failure> {
     let mut parties = Parties { connection, named };
-    let mut pair = parties.pair((owner, true), contact, u32::MAX).await?;
+    let mut pair = parties.pair((owner, true), contact, RosterLimits::NONE).await?;
     let effects = pair.remove()?;
     parties.write_back(pair).await?;
     Ok(Written::Effects(effects))
@@ -88,11 +88,11 @@ impl Parties<'_> {
         &mut self,
         from: (BareJid, bool),
         to: (BareJid, bool),
-        limit: u32,
+        limits: RosterLimits,
     ) -> Result<Pair, Failure> {
         let (from_home, to_home) = (self.home(&from, &to.0).await?, self.home(&to, &from.0).await?);
         let from = Party { jid: from.0, home: from_home };
-        Ok(Pair { from, to: Party { jid: to.0, home: to_home }, limit })
+        Ok(Pair { from, to: Party { jid: to.0, home: to_home }, limits })
     }
 
     async fn home(&mut self, (jid, local): &(BareJid, bool), contact: &BareJid) -> Result<Home, Failure> {

@@ -17,6 +17,7 @@ use crate::accounts::AccountInfo;
 use crate::session::{Delivery, Session, Wants};
 use crate::storage::subscription::{Effect, Verb};
 use crate::storage::{RosterItem, RosterVersion, StoreError, Write, Written};
+use crate::telemetry::bound::Bound;
 
 impl Router {
     /// Stores a change of rosters and tells everybody who is to know. `accounts`: whose rosters it
@@ -66,6 +67,7 @@ impl Router {
                 }
                 Effect::SendPresence { from, to } => self.show_all(from, to, true).await,
                 Effect::SendUnavailable { from, to } => self.show_all(from, to, false).await,
+                Effect::NoRoom { .. } => self.metrics.refused(Bound::SubscriptionRequests),
             }
         }
     }
@@ -191,7 +193,9 @@ fn subscription_stanza(from: &BareJid, to: &BareJid, verb: Verb, request: Option
 
 fn accounts_of(effect: &Effect) -> [&BareJid; 2] {
     match effect {
-        Effect::Push { owner, .. } | Effect::PushRemoved { owner, .. } => [owner, owner],
+        Effect::Push { owner, .. } | Effect::PushRemoved { owner, .. } | Effect::NoRoom { owner } => {
+            [owner, owner]
+        }
         Effect::Deliver { from, to, .. }
         | Effect::SendPresence { from, to }
         | Effect::SendUnavailable { from, to } => [from, to],

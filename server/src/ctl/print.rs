@@ -1,0 +1,185 @@
+//! Answers for a person: a line for each thing, its name first.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::admin::Command;
+use crate::admin::account::AccountCommand;
+use crate::admin::roster::{Ask, Contact, RosterCommand, Who};
+use crate::admin::server::{Changed, Reloaded, ServerCommand, Status, parse_level};
+use crate::admin::session::{Listed, SessionCommand};
+use crate::admin::welcome::{how, place, reached};
+
+/// One of a list.
+pub fn item(out: &mut impl Write, command: &Command, item: &Value) -> io::Result<()> {
+    let line = match command {
+        Command::Session(SessionCommand::ListSessions(_)) => typed(item, session),
+        Command::Roster(RosterCommand::ListContacts(_)) => typed(item, contact),
+        _ => text(item),
+    };
+    writeln!(out, "{line}")
+}
+
+/// The result of what is not a list.
+pub fn done(out: &mut impl Write, command: &Command, result: &Value) -> io::Result<()> {
+    match command {
+        Command::Server(ServerCommand::Status {}) => write!(out, "{}", typed(result, status)),
+        Command::Server(ServerCommand::Reload {}) => write!(out, "{}", typed(result, reloaded)),
+        Command::Server(ServerCommand::Version {}) => writeln!(out, "meerkat {}", text(&result["version"])),
+        Command::Server(ServerCommand::GetLoglevel {}) => {
+            let level = parse_level(&text(result)).map(|level| level.to_string());
+            writeln!(out, "{}", level.unwrap_or_else(|_| text(result)))
+        }
+        Command::Stanza(_) => writeln!(out, "{}", sent(result)),
+        _ => match result {
+            Value::Array(several) => {
+                several.iter().try_for_each(|one| writeln!(out, "{}", text(&one["message"])))
+            }
+            Value::Object(one) => writeln!(out, "{}", one.get("message").map(text).unwrap_or_default()),
+            other => writeln!(out, "{}", text(other)),
+        },
+    }
+}
+
+/// An answer that says no: why. It is the exit code that scripts look at.
+pub fn says_no(command: &Command, result: &Value) -> Option<String> {
+    let no = match command {
+        Command::Account(AccountCommand::CheckPassword(_)) => result["correct"] == false,
+        Command::Account(AccountCommand::CheckUser(_)) => result["exist"] == false,
+        Command::Server(ServerCommand::Reload {}) => {
+            let refused: Vec<String> = result["refused"].as_array().into_iter().flatten().map(text).collect();
+            return (!refused.is_empty()).then(|| refused.join("\n"));
+        }
+        _ => false,
+    };
+    no.then(|| text(&result["message"]))
+}
+
+/// Is there more to say than why not?
+pub fn says_both(command: &Command) -> bool {
+    matches!(command, Command::Server(ServerCommand::Reload {}))
+}
+
+fn status(status: Status) -> String {
+    let Status { message, version, pid, uptime, .. } = &status;
+    let mut lines = vec![format!("{message}, version {version}, process {pid}, up {}", duration(*uptime))];
+    let mut line = |name: &str, value: &str| lines.push(format!("  {name:<10}{value}"));
+    line("serves", &status.hosts.join(", "));
+    for listener in &status.clients {
+        let tls = listener.tls.parse().map(how).unwrap_or(&listener.tls);
+        line("clients", &format!("{} ({tls})", address(&listener.address, place)));
+    }
+    for address in &status.metrics {
+        line("metrics", &format!("http://{}/metrics", self::address(address, reached)));
+    }
+    line("data", &status.data_dir);
+    line("sessions", &status.sessions.to_string());
+    line("ready", if status.ready { "yes" } else { "no" });
+    for condition in status.conditions.iter().filter(|condition| !condition.ends_with(": good")) {
+        line("", condition);
+    }
+    lines.join("\n") + "\n"
+}
+
+fn address(text: &str, show: impl FnOnce(&SocketAddr) -> String) -> String {
+    text.parse().map_or_else(|_| text.to_owned(), |address| show(&address))
+}
+
+fn session(session: Listed) -> String {
+    let address = match session.ip.contains(':') {
+        true => format!("[{}]:{}", session.ip, session.port),
+        false => format!("{}:{}", session.ip, session.port),
+    };
+    let mut parts = vec![address];
+    if session.connection == "c2s_tls" {
+        parts.push("TLS".to_owned());
+    }
+    parts.push(session.mechanism);
+    parts.push(match session.priority {
+        Some(priority) => format!("priority {priority}"),
+        None => "no presence".to_owned(),
+    });
+    parts.push(format!("for {}", duration(session.uptime)));
+    match session.sleeping {
+        true => parts.push(format!("waiting to be resumed, silent for {}", duration(session.idle))),
+        false => parts.push(format!("silent for {}", duration(session.idle))),
+    }
+    if session.queued > 0 {
+        parts.push(format!("{} stanzas queued", session.queued));
+    }
+    format!("{}  {}", session.user, parts.join(", "))
+}
+
+fn contact(contact: Contact) -> String {
+    let mut parts = vec![
+        match contact.subscription {
+            Who::None => "subscription none",
+            Who::To => "subscription to",
+            Who::From => "subscription from",
+            Who::Both => "subscription both",
+        }
+        .to_owned(),
+    ];
+    match contact.ask {
+        Ask::None => {}
+        Ask::In => parts.push("asks for it".to_owned()),
+        Ask::Out => parts.push("was asked for it".to_owned()),
+        Ask::Both => parts.push("asks and was asked for it".to_owned()),
+    }
+    if !contact.name.is_empty() {
+        parts.push(format!("name {:?}", contact.name));
+    }
+    if !contact.groups.is_empty() {
+        let groups: Vec<String> = contact.groups.iter().map(|group| format!("{group:?}")).collect();
+        parts.push(format!("groups {}", groups.join(" ")));
+    }
+    format!("{}  {}", contact.jid, parts.join(", "))
+}
+
+fn reloaded(reloaded: Reloaded) -> String {
+    if reloaded.applied.is_empty() && reloaded.need_restart.is_empty() {
+        return "The configuration was read again; nothing in it has changed\n".to_owned();
+    }
+    let mut lines = Vec::new();
+    for (title, changes) in [("Applied:", &reloaded.applied), ("Needs a restart:", &reloaded.need_restart)] {
+        if !changes.is_empty() {
+            lines.push(title.to_owned());
+            lines.extend(changes.iter().map(change));
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+fn change(Changed { key, old, new }: &Changed) -> String {
+    let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "(absent)".to_owned());
+    format!("  {key}: {} -> {}", shown(old), shown(new))
+}
+
+fn sent(result: &Value) -> String {
+    match result["id"].as_str() {
+        Some(id) => format!("Sent, with id {id}"),
+        None => "Sent".to_owned(),
+    }
+}
+
+/// In its largest unit.
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A value that a newer server shapes in another way is shown as it is.
+fn typed<'de, T: Deserialize<'de>>(value: &'de Value, show: impl FnOnce(T) -> String) -> String {
+    T::deserialize(value).map_or_else(|_| format!("{value}\n"), show)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

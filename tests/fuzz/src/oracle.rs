@@ -1,0 +1,87 @@
+//! rxml, a strict parser of restricted XML, says what a document means.
+
+use rxml::{Event, Parse, Parser};
+use xmpp_core::Element;
+use xmpp_core::xml::element::Node;
+
+#[derive(Debug, PartialEq)]
+pub enum Tree {
+    Element {
+        name: String,
+        namespace: String,
+        attributes: Vec<(String, String, String)>,
+        children: Vec<Tree>,
+    },
+    Text(String),
+}
+
+pub fn tree(element: &Element) -> Tree {
+    let owned = |(namespace, name, value): (&str, &str, &str)| {
+        (namespace.to_owned(), name.to_owned(), value.to_owned())
+    };
+    let mut attributes: Vec<_> = element.all_attributes().map(owned).collect();
+    attributes.sort();
+    let children = element.nodes().iter().map(|node| match node {
+        Node::Element(child) => tree(child),
+        Node::Text(text) => Tree::Text(text.clone()),
+    });
+    Tree::Element {
+        name: element.name().to_owned(),
+        namespace: element.ns().to_owned(),
+        attributes,
+        children: children.collect(),
+    }
+}
+
+/// None if rxml refuses the document.
+pub fn read(document: &str) -> Option<Vec<Tree>> {
+    let mut bytes = document.as_bytes();
+    let mut parser = Parser::new();
+    let mut around: Vec<Tree> = Vec::new();
+    let mut trees = Vec::new();
+    loop {
+        match parser.parse(&mut bytes, true).ok()? {
+            None => return Some(trees),
+            Some(Event::XmlDeclaration(..)) => {}
+            Some(Event::StartElement(_, (namespace, name), attributes)) => {
+                let owned = |((namespace, name), value): ((&rxml::Namespace, &rxml::NcName), &String)| {
+                    (namespace.to_string(), name.to_string(), value.clone())
+                };
+                let mut attributes: Vec<_> = attributes.iter().map(owned).collect();
+                attributes.sort();
+                let (name, namespace) = (name.to_string(), namespace.to_string());
+                around.push(Tree::Element { name, namespace, attributes, children: Vec::new() });
+            }
+            Some(Event::EndElement(_)) => {
+                let tree = around.pop()?;
+                match around.last_mut() {
+                    Some(Tree::Element { children, .. }) => children.push(tree),
+                    _ => trees.push(tree),
+                }
+            }
+            Some(Event::Text(_, text)) => push_text(around.last_mut()?, &text),
+        }
+    }
+}
+
+fn push_text(tree: &mut Tree, more: &str) {
+    let Tree::Element { children, .. } = tree else { return };
+    match children.last_mut() {
+        _ if more.is_empty() => {}
+        Some(Tree::Text(text)) => text.push_str(more),
+        _ => children.push(Tree::Text(more.to_owned())),
+    }
+}
+
+/// We take fewer of them than rxml: see xmpp-core/src/xml/names.rs.
+pub fn has_names_beyond_ascii(tree: &Tree) -> bool {
+    let Tree::Element { name, attributes, children, .. } = tree else { return false };
+    !name.is_ascii()
+        || attributes.iter().any(|(_, name, _)| !name.is_ascii())
+        || children.iter().any(has_names_beyond_ascii)
+}
+
+/// rxml 0.14 takes a default namespace that one tag declares twice.
+pub fn declares_twice(document: &str) -> bool {
+    document.split('<').any(|tag| tag.matches("xmlns").count() > 1)
+}

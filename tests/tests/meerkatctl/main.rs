@@ -1,0 +1,15 @@
+//! The operator's tool against a running server, both the real binaries (operations.md, section 8;
+//! docs/meerkatctl.md).
+
+mod accounts;
+mod client;
+mod first_run;
+mod import;
+mod lifecycle;
+mod reload;
+mod rosters;
+mod server;
+mod sessions;
+mod socket;
+mod stanzas;
+mod usage;
