@@ -53,7 +53,7 @@ pub fn plain_text(text: &str) -> usize {
             | (byte == b'>')
             | (byte == 0xEF)
     };
-    skip_blocks(text.as_bytes(), special, PLAIN_TEXT)
+    skip_plain(text.as_bytes(), special, PLAIN_TEXT)
 }
 
 /// How many bytes at the beginning are `PLAIN_VALUE`.
@@ -61,16 +61,24 @@ pub fn plain_value(text: &str) -> usize {
     let special = |byte: u8| {
         (byte < b' ') | (byte == b'&') | (byte == b'<') | (byte == b'\'') | (byte == b'"') | (byte == 0xEF)
     };
-    skip_blocks(text.as_bytes(), special, PLAIN_VALUE)
+    skip_plain(text.as_bytes(), special, PLAIN_VALUE)
 }
 
 /// Skips blocks without a special byte first: comparisons without branches over a fixed length become
-/// vector instructions.
-fn skip_blocks(bytes: &[u8], special: impl Fn(u8) -> bool, class: u8) -> usize {
-    let (blocks, _) = bytes.as_chunks::<16>();
+/// vector instructions. Goes on behind characters that only begin like the ones that XML excludes.
+fn skip_plain(bytes: &[u8], special: impl Fn(u8) -> bool, class: u8) -> usize {
     let clean = |block: &&[u8; 16]| u128::from_ne_bytes(block.map(|byte| u8::from(special(byte)))) == 0;
-    let skipped = blocks.iter().take_while(clean).count() * 16;
-    skipped + span(bytes.get(skipped..).unwrap_or_default(), class)
+    let mut at = 0;
+    loop {
+        let (blocks, _) = bytes.get(at..).unwrap_or_default().as_chunks::<16>();
+        at += blocks.iter().take_while(clean).count() * 16;
+        at += span(bytes.get(at..).unwrap_or_default(), class);
+        match bytes.get(at..).unwrap_or_default() {
+            [0xEF, 0xBF, 0xBE | 0xBF, ..] => return at,
+            [0xEF, _, _, ..] => at += 3,
+            _ => return at,
+        }
+    }
 }
 
 /// `Char` of XML 1.0 section 2.2.

@@ -3,7 +3,7 @@
 
 use crate::stream_error::{StreamCondition, StreamError};
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Inbox {
     text: String,
     /// Where the frame begins that is being scanned; before it lies what is done with.

@@ -1,4 +1,4 @@
-//! Frames from the bytes of one whole first-level element.
+//! Frames from the text of first-level elements.
 
 use smallvec::SmallVec;
 
@@ -24,8 +24,8 @@ pub struct Read {
     pub work: u64,
 }
 
-/// Reads the first-level element that the text begins with. `content` is the stream's
-/// content namespace, `scratch` a buffer to write in.
+/// Reads the first-level element that the text begins with. `content` is the stream's content namespace,
+/// `scratch` a buffer to write in.
 pub fn frame<'a>(
     text: &'a str,
     scope: Scope<'a>,

@@ -4,16 +4,18 @@
 //! An element that seems to be there as a whole, as most are, is read at once, and reading finds its end. Only
 //! where that fails it is scanned, which alone decides what is an error.
 
+use std::fmt;
+
 use super::chars;
 use super::header::{self, StreamScope};
 use super::inbox::Inbox;
 use super::lexer::{Lexer, Mark};
+use super::tag::tag_name;
 use super::{DEPTH_MAX, Frame, Limits, read};
 use crate::ns;
 use crate::stream_error::{StreamCondition, StreamError};
 
 /// One per stream: bytes in, frames out.
-#[derive(Debug)]
 pub struct Scanner {
     limits: Limits,
     /// The content namespace that this side expects.
@@ -383,12 +385,14 @@ impl Scanner {
     }
 }
 
-/// The name in a start tag: what is behind `<` and not shorter than that.
-fn tag_name(tag: &str, at_least: usize) -> &str {
-    let behind = tag.get(1..).unwrap_or_default();
-    let rest = behind.as_bytes().get(at_least..).unwrap_or_default();
-    let more = rest.iter().position(|byte| chars::is_space(*byte) || matches!(byte, b'/' | b'>'));
-    behind.get(..at_least + more.unwrap_or(rest.len())).unwrap_or_default()
+/// Passwords and messages pass through here and shall not come into a log.
+impl fmt::Debug for Scanner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scanner")
+            .field("phase", &self.phase)
+            .field("memory", &self.memory())
+            .finish_non_exhaustive()
+    }
 }
 
 fn bounded(count: usize, limit: usize, text: &'static str) -> Result<Option<Frame>, StreamError> {

@@ -126,6 +126,14 @@ impl<'a> Value<'a> {
     }
 }
 
+/// The name in a start tag: what is behind `<` and not shorter than that.
+pub fn tag_name(tag: &str, at_least: usize) -> &str {
+    let behind = tag.get(1..).unwrap_or_default();
+    let rest = behind.as_bytes().get(at_least..).unwrap_or_default();
+    let more = rest.iter().position(|byte| chars::is_space(*byte) || matches!(byte, b'/' | b'>'));
+    behind.get(..at_least + more.unwrap_or(rest.len())).unwrap_or_default()
+}
+
 /// Resolves references and turns white space into spaces (XML 1.0 section 3.3.3).
 fn normalised(raw: &str) -> Result<Cow<'_, str>, StreamError> {
     let mut value = String::with_capacity(raw.len());

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 
 use quick_xml::Reader;
-use quick_xml::errors::Error as SyntaxError;
 use quick_xml::events::Event;
 use smallvec::SmallVec;
 
@@ -12,7 +11,7 @@ use super::Limits;
 use super::chars;
 use super::scope::{NamespaceId, Scope};
 use super::tag::{TagReader, Value};
-use crate::stream_error::{StreamCondition, StreamError};
+use crate::stream_error::StreamError;
 
 pub struct Tokens<'a> {
     input: &'a str,
@@ -88,14 +87,17 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// None at the end of the input, which may be inside an element: see `depth`.
+    /// None at the end of the input, even inside an element.
     pub fn next(&mut self) -> Result<Option<Token<'a>>, StreamError> {
         if std::mem::take(&mut self.ended) {
             self.scope.leave();
             self.depth = self.depth.saturating_sub(1);
         }
         let from = self.position();
-        let event = self.reader.read_event().map_err(syntax)?;
+        let event = self
+            .reader
+            .read_event()
+            .map_err(|_| StreamError::not_well_formed("markup that is not well-formed"))?;
         let kind = match event {
             Event::Start(_) => Kind::Start,
             Event::Empty(_) => Kind::Empty,
@@ -276,11 +278,4 @@ pub fn reference(name: &str) -> Result<char, StreamError> {
         .and_then(char::from_u32)
         .filter(|character| chars::is_char(*character))
         .ok_or_else(|| StreamError::not_well_formed("a character reference to no character"))
-}
-
-fn syntax(error: SyntaxError) -> StreamError {
-    match error {
-        SyntaxError::Encoding(_) => StreamCondition::UnsupportedEncoding.into(),
-        _ => StreamError::not_well_formed("markup that is not well-formed"),
-    }
 }
