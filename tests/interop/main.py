@@ -12,7 +12,7 @@ from pathlib import Path
 
 import checks
 # Each module adds its checks, in this order.
-from checks import conversation, copies, contacts, away, resumption, rust_client, terminals, health, slixmpp_own  # noqa: F401
+from checks import conversation, accounts, copies, contacts, away, resumption, rust_client, terminals, health, slixmpp_own, log  # noqa: F401
 from harness import processes
 from harness.server import Server
 
@@ -67,7 +67,9 @@ async def play(chosen, folder):
             print(f"FAIL {check.name} ({time.monotonic() - begun:.1f} s): {_reason(error)}", flush=True)
             for line in server.log_text()[log_before:].splitlines()[-20:]:
                 print(f"    log: {line}", flush=True)
-    server.stop()
+    if code := server.stop():
+        failed += 1
+        print(f"FAIL the server ended with exit code {code}")
     return passed, failed
 
 

@@ -37,6 +37,9 @@ class Stage:
         self.server = server
         self._number = next(self._numbers)
 
+    def no_account_yet(self, name) -> Account:
+        return self.server.no_account_yet(f"{name}-{self._number}")
+
     async def account(self, name) -> Account:
         return await self.server.account(f"{name}-{self._number}")
 

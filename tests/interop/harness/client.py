@@ -15,6 +15,8 @@ class Client:
     """Somebody logged in with a program that is not ours. Subclasses know the program."""
 
     program = None
+    # Everything that anybody said.
+    said: set[str] = set()
     _ids = itertools.count(1)
 
     def __init__(self, account, resource):
@@ -47,6 +49,7 @@ class Client:
     async def say(self, to, body):
         """Sends a chat message and gives its id."""
         id = f"{self.resource}-{next(self._ids)}"
+        self.said.add(body)
         await self.send(message(to, body, id))
         return id
 

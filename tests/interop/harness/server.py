@@ -123,22 +123,27 @@ class Server:
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    async def account(self, user) -> Account:
-        """Makes an account with the server's own tool."""
+    def no_account_yet(self, user) -> Account:
         account = Account(f"{user}@{DOMAIN}", f"secret of {user} ✓")
         self.passwords.append(account.password)
-        tool = Path(os.environ["MEERKAT_BIN"]).with_name("meerkatctl")
-        made = await asyncio.create_subprocess_exec(
-            tool, "--socket", self.data / "ctl.sock", "account", "registerUser", "--domain", DOMAIN,
-            "--username", user, "--password", account.password,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        printed, _ = await asyncio.wait_for(made.communicate(), PATIENCE)
-        if made.returncode:
-            raise RuntimeError(f"meerkatctl account registerUser: {printed.decode()}")
-        if not printed:
-            from .registration import register
-            await register(self, account)
         return account
+
+    async def account(self, user) -> Account:
+        """Makes an account with the server's own tool."""
+        account = self.no_account_yet(user)
+        await self.control("account", "registerUser", "--domain", DOMAIN, "--username", user,
+                           "--password", account.password)
+        return account
+
+    async def control(self, *words):
+        """Runs meerkatctl, and gives what it printed."""
+        tool = Path(os.environ["MEERKAT_BIN"]).with_name("meerkatctl")
+        run = await asyncio.create_subprocess_exec(
+            tool, "--socket", self.data / "ctl.sock", *words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        printed, _ = await asyncio.wait_for(run.communicate(), PATIENCE)
+        if run.returncode:
+            raise AssertionError(f"meerkatctl {' '.join(words[:2])}: {printed.decode()}")
+        return printed.decode()
 
 
 def _address():
