@@ -23,6 +23,7 @@ use crate::router::{Domain, Domains, Router, Save, StanzaIds};
 use crate::session::End;
 use crate::storage::{Store, StoreError};
 use crate::telemetry::health::{Condition, Health};
+use crate::telemetry::labels::Queue;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{CertificateError, Tls};
 
@@ -234,6 +235,10 @@ impl Node {
             let expiry = self.tls.certificates().into_iter();
             let expiry = expiry.map(|status| (status.file.display().to_string(), status.expires));
             self.metrics.set_certificates(expiry);
+            self.metrics.connections.set(self.c2s.admission.connections() as i64);
+            let waiting = self.router.waiting_commits() as i64;
+            self.metrics.queue_length.of(Queue::Commits).set(waiting);
+            self.metrics.queue_length.of(Queue::Hashing).set(self.c2s.passwords.waiting() as i64);
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

@@ -39,6 +39,7 @@ impl Stage {
 
     /// As the process would that starts again: what is not in the store is forgotten.
     pub async fn restart(&mut self) -> Result<(), String> {
+        self.store.heal();
         self.node = build(&self.config, &self.folder, &self.store, self.clock).await?;
         Ok(())
     }

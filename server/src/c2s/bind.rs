@@ -12,6 +12,7 @@ use crate::accounts::AccountInfo;
 use crate::config::{Config, Conflict};
 use crate::router::{Router, wait};
 use crate::session::{Delivery, End, MailboxBounds, Peer, Session};
+use crate::telemetry::bound::Bound as Limit;
 
 /// How long a bind waits for the session it replaces (messages.md, rule 11).
 const PREDECESSOR: Duration = Duration::from_millis(300);
@@ -99,9 +100,12 @@ async fn make_room(
             end(&oldest, End::Lost).await;
             Ok(())
         }
-        None => Err(StanzaError::new(Condition::ResourceConstraint)
-            .with_type(ErrorType::Wait)
-            .with_text("this account has too many sessions")),
+        None => Err({
+            router.metrics.refused(Limit::SessionsPerAccount);
+            StanzaError::new(Condition::ResourceConstraint)
+                .with_type(ErrorType::Wait)
+                .with_text("this account has too many sessions")
+        }),
     }
 }
 

@@ -10,6 +10,8 @@ use xmpp_core::{Element, Jid, Stanza, StreamCondition, StreamError, Type, ns};
 use super::buffers;
 use super::task::Task;
 use crate::session::{Delivery, End};
+use crate::telemetry::bound::Bound;
+use crate::telemetry::labels::SessionState;
 
 /// The last words may take so long.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -59,6 +61,10 @@ impl Task {
 
     pub(super) async fn finish(mut self, end: End) {
         self.hear();
+        self.set_sleeping(false);
+        if end == End::Slow {
+            self.router.metrics.refused(Bound::MailboxStanzas);
+        }
         self.last_words(end).await;
         self.session.link.stop_reader();
         let left = self.left();
@@ -66,6 +72,7 @@ impl Task {
             self.c2s.timed_out.note(&self.session);
         }
         self.router.close_session(&self.session, end, left).await;
+        self.router.metrics.sessions.of(SessionState::Connected).add(-1);
         self.session.link.finished();
     }
 

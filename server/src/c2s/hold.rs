@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ahash::HashMap;
-use xmpp_core::{Jid, Kind, Stanza, Type, ns};
+use xmpp_core::{Element, Jid, Kind, Stanza, Type, ns};
 
 use crate::session::Delivery;
 
@@ -71,16 +71,24 @@ fn mergeable(stanza: &Stanza) -> Option<&Jid> {
     if plain && !of_a_room { stanza.from.as_ref() } else { None }
 }
 
-/// May it wait while nobody looks (XEP-0352 section 5)? Presence and chat states may.
+/// May it wait while nobody looks (XEP-0352 section 5)? Presence and chat states may, and copies of chat
+/// states: a conversation on another client would wake this one all the time.
 pub fn is_unimportant(stanza: &Stanza) -> bool {
     match stanza.kind {
         Kind::Presence => matches!(stanza.type_, Type::None | Type::Unavailable),
-        Kind::Message => {
-            let mut children = stanza.payload.children();
-            children.all(|c| {
-                c.ns == ns::CHAT_STATES || c.ns == ns::HINTS || c.name == "thread" || c.ns == ns::STANZA_ID
-            })
-        }
+        Kind::Message => stanza.payload.children().all(|child| {
+            says_little(child.name, child.ns) || (child.ns == ns::CARBONS && copies_little(&child.element()))
+        }),
         Kind::Iq => false,
     }
+}
+
+fn says_little(name: &str, ns: &str) -> bool {
+    matches!(ns, ns::CHAT_STATES | ns::HINTS | ns::STANZA_ID) || name == "thread"
+}
+
+/// `<sent/>` or `<received/>` with a message in it (XEP-0280).
+fn copies_little(copy: &Element) -> bool {
+    let message = copy.find("forwarded", ns::FORWARD).and_then(|f| f.find("message", ns::CLIENT));
+    message.is_some_and(|message| message.elements().all(|child| says_little(child.name(), child.ns())))
 }

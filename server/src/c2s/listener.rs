@@ -78,6 +78,8 @@ impl Listener {
 }
 
 fn accept(c2s: &Arc<C2s>, accepting: &Arc<Accepting>, stream: TcpStream, peer: SocketAddr) {
+    // On a socket for both, IPv4 peers come as `::ffff:a.b.c.d`; limits and proxies name them a.b.c.d.
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     // Stanzas are small and answers are waited for.
     let _ = stream.set_nodelay(true);
     tokio::spawn(c2s.clone().serve(stream, peer, accepting.clone()));

@@ -233,9 +233,11 @@ impl Negotiator {
             self.c2s.router.metrics.refused(bound);
             return Lookup::Unavailable;
         }
-        let store = &self.c2s.router.store;
-        let (secrets, banned) = match (store.secrets(account).await, store.account(account).await) {
-            (Ok(Some(secrets)), Ok(Some(account))) => (secrets, account.banned.is_some()),
+        // Whether it is banned is remembered, as the rest of what routing asks of an account.
+        let router = &self.c2s.router;
+        let known = router.accounts.find(account).get().await;
+        let (secrets, banned) = match (router.store.secrets(account).await, known) {
+            (Ok(Some(secrets)), Ok(Some(known))) => (secrets, known.banned),
             (Ok(_), Ok(_)) => return Lookup::Missing,
             _ => return Lookup::Unavailable,
         };

@@ -109,18 +109,25 @@ impl Reader {
             let handled = match frame {
                 Frame::Stanza(stanza) => self.stanza(stanza).await,
                 Frame::Malformed(malformed) => self.malformed(malformed).await,
+                // RFC 6120 section 4.9.1.1: who is told of an error closes the stream and says no more.
+                Frame::Element(element) if element.is("error", ns::STREAM) => {
+                    return Some(self.close().await);
+                }
                 Frame::Element(element) => self.element(element).await,
                 Frame::Header(_) => Err(StreamError::new(StreamCondition::NotWellFormed)),
-                Frame::Close => {
-                    self.session.inbound.below(1, usize::MAX).await;
-                    self.session.end(End::Closed);
-                    return Some(Stop::Ended);
-                }
+                Frame::Close => return Some(self.close().await),
             };
             if let Err(error) = handled {
                 return Some(self.fail(&error));
             }
         }
+    }
+
+    /// The client closes the stream; what it said before reaches its fate first.
+    async fn close(&self) -> Stop {
+        self.session.inbound.below(1, usize::MAX).await;
+        self.session.end(End::Closed);
+        Stop::Ended
     }
 
     async fn stanza(&mut self, mut stanza: Stanza) -> Result<(), StreamError> {

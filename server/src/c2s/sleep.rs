@@ -9,6 +9,7 @@ use super::task::{Connection, Task};
 use crate::router::backlog::add_delay;
 use crate::session::link::Attach;
 use crate::session::{Delivery, End};
+use crate::telemetry::labels::SessionState;
 
 impl Task {
     pub(super) fn acknowledged(&mut self, h: u32) {
@@ -43,7 +44,7 @@ impl Task {
         self.asked_at = None;
         match self.unacknowledged.as_ref().and_then(|u| u.resume) {
             Some(resume) => {
-                self.session.link.set_sleeping(true);
+                self.set_sleeping(true);
                 self.sleeps_until = Some(Instant::now() + resume);
                 self.slept = Some((self.router.now(), u64::MAX));
             }
@@ -57,8 +58,9 @@ impl Task {
         let Attach { socket, generation, h, previd } = attach;
         if let Some(old) = self.connection.take() {
             // Behaviour 82: the old connection was only half dead.
-            let conflict = StreamError::new(StreamCondition::Conflict).to_xml();
-            let _ = old.socket.try_write(&conflict);
+            let mut last_words = StreamError::new(StreamCondition::Conflict).to_xml();
+            last_words.extend_from_slice(b"</stream:stream>");
+            let _ = old.socket.try_write(&last_words);
             old.socket.close();
         }
         self.connection = Some(Connection { socket, generation });
@@ -71,7 +73,7 @@ impl Task {
         self.inactive = false;
         self.flushing = true;
         self.due.clear();
-        self.session.link.set_sleeping(false);
+        self.set_sleeping(false);
         sm::write_resumed(&previd, self.session.inbound.handled(), &mut self.due);
         self.resumed_at(h);
         let Some(unacknowledged) = &self.unacknowledged else { return };
@@ -80,6 +82,14 @@ impl Task {
             self.delayed(delivery).write(&mut again);
         }
         self.due.append(&mut again);
+    }
+
+    pub(super) fn set_sleeping(&self, sleeping: bool) {
+        let sessions = &self.router.metrics.sessions;
+        let change = i64::from(sleeping) - i64::from(self.session.link.is_sleeping());
+        sessions.of(SessionState::Resumable).add(change);
+        sessions.of(SessionState::Connected).add(-change);
+        self.session.link.set_sleeping(sleeping);
     }
 
     /// What is sent again, or came while the client was away, says when it came. An IQ needs no date.

@@ -18,6 +18,7 @@ use crate::router::Router;
 use crate::session::link::Said;
 use crate::session::{Delivery, Session};
 use crate::storage::Millis;
+use crate::telemetry::labels::SessionState;
 
 /// One write carries at most about this much.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -108,6 +109,7 @@ impl Task {
     }
 
     pub async fn run(mut self) {
+        self.router.metrics.sessions.of(SessionState::Connected).add(1);
         let end = loop {
             self.hear();
             if let Some(end) = self.session.ended() {

@@ -8,6 +8,7 @@ mod caps;
 mod carbons;
 mod contact;
 mod csi;
+mod delay;
 mod disco;
 mod last_activity;
 mod legacy_session;
@@ -63,6 +64,7 @@ pub fn install(parts: &Parts) -> Result<Host, Vec<String>> {
 
     // Stamps.
     add(true, Arc::new(stanza_id::StanzaId));
+    add(true, Arc::new(delay::Delay));
 
     // Records.
     add(on.offline.enabled, Arc::new(offline::Offline { live: live() }));

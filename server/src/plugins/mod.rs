@@ -18,7 +18,13 @@ pub async fn open(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, St
         #[cfg(feature = "sqlite")]
         MainStore::Sqlite => {
             let path = config.storage.sqlite.path.clone().unwrap_or_else(|| data_dir.join("meerkat.db"));
-            Ok(Arc::new(sqlite::Sqlite::open(sqlite::Options::new(path)).await?))
+            let options = sqlite::Options {
+                readers: config.storage.sqlite.readers,
+                waiting_writes: config.storage.waiting_writes as usize,
+                waiting_bytes: config.storage.waiting_bytes as usize,
+                ..sqlite::Options::new(path)
+            };
+            Ok(Arc::new(sqlite::Sqlite::open(options).await?))
         }
         #[cfg(not(feature = "sqlite"))]
         MainStore::Sqlite => {

@@ -65,7 +65,7 @@ impl Router {
     }
 
     /// A message that nobody gets, since it was refused or dropped behind SENT: for those who copy what
-    /// is sent.
+    /// is sent. To its recipient it never came (messages.md, rules 1 and 22).
     pub(super) fn undelivered(self: &Arc<Self>, letter: &Letter) {
         if letter.stanza.kind == Kind::Message {
             let delivered = Delivered {
@@ -73,7 +73,7 @@ impl Router {
                 sent: &letter.stanza,
                 saved: None,
                 time: letter.time,
-                recipient: letter.recipient.as_ref().map(|r| &r.jid),
+                recipient: None,
                 sender: letter.session(),
                 given: &[],
             };

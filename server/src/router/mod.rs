@@ -175,6 +175,11 @@ impl Router {
         self.arrive(letter).await
     }
 
+    /// Letters that wait for the committing task.
+    pub fn waiting_commits(&self) -> usize {
+        commit::QUEUE - self.commits.capacity()
+    }
+
     /// A stanza of the server's own, or of the operator's, in the name of its `from`: as if it had
     /// been sent, without the hooks of SENT.
     pub async fn send(self: &Arc<Self>, stanza: Stanza) -> Fate {

@@ -1,6 +1,7 @@
 //! One suite over every store: what the server asks of `storage`, each store does.
 
 mod accounts;
+mod agree;
 mod items;
 mod messages;
 mod rosters;

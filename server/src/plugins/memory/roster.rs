@@ -101,7 +101,10 @@ impl OwnRoster {
         if let Some(item) = side.item {
             let unpushed = before.map_or(0, |item| item.1);
             let counter = if side.pushed { side.version.counter } else { unpushed };
-            self.removed.retain(|_, removed| removed != contact);
+            // A mere request does not bring back what was removed.
+            if side.pushed {
+                self.removed.retain(|_, removed| removed != contact);
+            }
             self.items.insert(contact.clone(), (item, counter));
         } else if side.pushed {
             self.removed.insert(side.version.counter, contact.clone());

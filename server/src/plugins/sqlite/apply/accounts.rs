@@ -12,12 +12,18 @@ use crate::storage::subscription::Effect;
 use crate::storage::{AccountNumber, Millis, RosterLimits, StoreError, Written};
 
 pub async fn number(connection: &mut SqliteConnection, jid: &BareJid) -> Result<AccountNumber, Failure> {
+    find(connection, jid).await?.ok_or(Failure::Refused(StoreError::no_account(jid)))
+}
+
+async fn find(
+    connection: &mut SqliteConnection,
+    jid: &BareJid,
+) -> Result<Option<AccountNumber>, sqlx::Error> {
     let number: Option<i64> = sqlx::query_scalar("SELECT number FROM account WHERE jid = ?")
         .bind(jid.as_str())
         .fetch_optional(connection)
         .await?;
-    let number = number.ok_or_else(|| StoreError::no_account(jid))?;
-    Ok(AccountNumber(number as u64))
+    Ok(number.map(|number| AccountNumber(number as u64)))
 }
 
 pub async fn create(
@@ -27,17 +33,18 @@ pub async fn create(
     time: Millis,
     roster_epoch: u64,
 ) -> Result<Written, Failure> {
-    let number: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO account (jid, domain, created, roster_epoch) VALUES (?, ?, ?, ?)
-         ON CONFLICT DO NOTHING RETURNING number",
+    if find(connection, &jid).await?.is_some() {
+        return Err(StoreError::account_exists(&jid).into());
+    }
+    let number: i64 = sqlx::query_scalar(
+        "INSERT INTO account (jid, domain, created, roster_epoch) VALUES (?, ?, ?, ?) RETURNING number",
     )
     .bind(jid.as_str())
     .bind(jid.domain())
     .bind(format_utc(time))
     .bind(roster_epoch as i64)
-    .fetch_optional(&mut *connection)
+    .fetch_one(&mut *connection)
     .await?;
-    let number = number.ok_or_else(|| StoreError::account_exists(&jid))?;
     let owner = AccountNumber(number as u64);
     set_secrets(connection, owner, secrets).await?;
     Ok(Written::Account(owner))
