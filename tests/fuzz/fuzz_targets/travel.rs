@@ -13,8 +13,8 @@ const OTHER_HEADER: &str =
 
 fuzz_target!(|data: &[u8]| {
     let content = tape::content(&mut tape::Tape(data));
-    // rxml loses carriage returns that no line feed follows.
-    let content = content.replace("\r\n", "\n").replace('\r', "\r\n");
+    // rxml errs with carriage returns: see xmpp-core/tests/properties/oracle.rs.
+    let content = content.replace('\r', "\n");
     let original = format!("<message xmlns:p='urn:p' xmlns:q='urn:q' xmlns:x='urn:x'>{content}</message>");
     let mut scanner = Scanner::new(Limits::default());
     scanner.feed(HEADER.as_bytes());

@@ -76,6 +76,12 @@ pub fn domain(domain: &str) -> Result<Cow<'_, str>, JidError> {
     if name.is_empty() {
         return Err(JidError::NoDomain);
     }
+    if name.is_ascii() {
+        let small = name.to_ascii_lowercase();
+        if is_prepared_domain(&small) {
+            return Ok(Cow::Owned(small));
+        }
+    }
     let unicode = stable(name, JidError::BadDomain, |text| {
         let (unicode, result) =
             Uts46::new().to_unicode(text.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast);
