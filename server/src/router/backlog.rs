@@ -2,6 +2,7 @@
 //! (messages.md, rules 10 and 12).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use xmpp_core::{Element, Stanza, date, ns};
 
@@ -11,6 +12,8 @@ use crate::storage::{MessageId, StoreError, Waiting};
 
 /// Messages read from the store at a time.
 const PAGE: usize = 64;
+/// How long a session waits that could not be given what waits for it.
+const READ_AGAIN: Duration = Duration::from_secs(10);
 
 impl Router {
     /// Gives the session what waits for its account, in a task of its own that may wait for room in
@@ -34,11 +37,17 @@ impl Router {
         let (router, session) = (self.clone(), session.clone());
         tokio::spawn(async move {
             loop {
-                if let Err(error) = router.read_backlog(&session).await {
-                    // What waits goes on waiting; the next session, or the next presence, asks again.
-                    tracing::warn!(jid = %session.jid, %error, "what waits could not be read");
+                let read = router.read_backlog(&session).await;
+                let ended = session.end_backlog();
+                match read {
+                    Ok(()) if ended => return,
+                    Ok(()) => continue,
+                    Err(error) => tracing::warn!(jid = %session.jid, %error, "what waits could not be read"),
                 }
-                if session.end_backlog() {
+                // Nobody is online and left waiting (rule 12): the store may be back by then.
+                tokio::time::sleep(READ_AGAIN).await;
+                let is_willing = || session.presence().is_some_and(|presence| presence.priority >= 0);
+                if session.ended().is_some() || (ended && !(is_willing() && session.begin_backlog())) {
                     return;
                 }
             }
