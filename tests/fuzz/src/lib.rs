@@ -1,5 +1,8 @@
 //! What the fuzz targets share.
 
+/// A server's side of a connection: the same as in the tests of the stream.
+#[path = "../../../xmpp-core/tests/stream/driver.rs"]
+pub mod driver;
 /// rxml's opinion of a document.
 pub mod oracle;
 /// Documents from a tape of bytes: the same as in the property tests.

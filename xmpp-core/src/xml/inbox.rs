@@ -84,12 +84,13 @@ impl Inbox {
         self.scanned = self.frame_at;
     }
 
-    /// Drops what is done with: an incomplete frame moves to the front, once, and without one the memory is
-    /// given back.
+    /// Drops what is done with: an incomplete frame moves to the front, once, and the memory that it does not
+    /// need is given back.
     pub fn compact(&mut self) {
-        match self.frame_at == self.text.len() {
-            true => self.text = String::new(),
-            false => drop(self.text.drain(..self.frame_at)),
+        if self.frame_at == self.text.len() {
+            self.text = String::new();
+        } else if self.frame_at > 0 {
+            self.text = self.text.split_off(self.frame_at);
         }
         self.scanned -= self.frame_at;
         self.frame_at = 0;

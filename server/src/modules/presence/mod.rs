@@ -179,11 +179,14 @@ async fn unavailable(session: Arc<Session>, stanza: &Stanza, router: &Arc<Router
 /// to whom it directed presence. Gives the priority it had, if it was available.
 async fn withdraw(session: &Session, stanza: &Stanza, router: &Arc<Router>) -> Option<i8> {
     let info = session.info.load_full();
+    // Who took its address over may have shown itself already: nobody is gone then (behaviour 30).
+    let successor = router.session_at(&session.jid).filter(|successor| successor.id != session.id);
     let (presence, directed) = {
         let _turn = session.showing.lock();
+        let _its_turn = successor.as_ref().map(|successor| successor.showing.lock());
         let presence = session.presence();
-        if presence.is_some() {
-            session.set_presence(None);
+        session.set_presence(None);
+        if presence.is_some() && !successor.as_ref().is_some_and(|successor| successor.is_available()) {
             router.broadcast(stanza, session, info.as_deref());
         }
         (presence, session.take_directed())
@@ -191,8 +194,9 @@ async fn withdraw(session: &Session, stanza: &Stanza, router: &Arc<Router>) -> O
     for to in directed {
         let sees_anyway =
             presence.is_some() && info.as_ref().is_some_and(|i| i.shows_presence_to(&to.bare()));
+        let sees_successor = successor.as_ref().is_some_and(|successor| successor.has_directed(&to));
         let blocked = info.as_ref().is_some_and(|info| info.blocks(&to));
-        if !sees_anyway && !blocked {
+        if !sees_anyway && !sees_successor && !blocked {
             Box::pin(router.send(Stanza { to: Some(to), ..stanza.clone() })).await;
         }
     }

@@ -117,6 +117,32 @@ async fn an_ended_session_is_not_shown() {
     assert_eq!(seen(&mut juliet).await, [""; 0]);
 }
 
+/// Behaviour 30: whoever takes an address over is not called gone when its predecessor ends late.
+#[tokio::test(start_paused = true)]
+async fn a_replaced_session_does_not_take_its_successor_along() {
+    let stage = Stage::new().await;
+    stage.befriend(ROMEO, JULIET).await;
+    let mut juliet = stage.login(BALCONY).await;
+    for shows_itself_first in [false, true] {
+        let old = stage.login(ORCHARD).await;
+        juliet.received().await;
+        let new = stage.bind(ORCHARD).await;
+        old.session.end(crate::session::End::Replaced);
+        if shows_itself_first {
+            new.send("<presence/>").await;
+            old.end().await;
+            assert_eq!(seen(&mut juliet).await, ["available romeo@example.com/orchard"]);
+        } else {
+            old.end().await;
+            new.send("<presence/>").await;
+            let expected = ["unavailable romeo@example.com/orchard", "available romeo@example.com/orchard"];
+            assert_eq!(seen(&mut juliet).await, expected);
+        }
+        new.end().await;
+        assert_eq!(seen(&mut juliet).await, ["unavailable romeo@example.com/orchard"]);
+    }
+}
+
 /// Section 4.7.2.3.
 #[tokio::test(start_paused = true)]
 async fn priorities() {

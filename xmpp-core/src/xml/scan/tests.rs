@@ -77,6 +77,15 @@ fn nothing_is_kept_between_stanzas() {
     assert!(!scanner.is_idle());
 }
 
+/// Somebody who sends a stanza and one byte more keeps that byte, not a whole segment's memory.
+#[test]
+fn little_is_kept_of_a_large_segment() {
+    let mut scanner = open();
+    scanner.feed(format!("<message><body>{}</body></message><", "x".repeat(16_000)).as_bytes());
+    while let Ok(Some(_)) = scanner.next() {}
+    assert!(!scanner.is_idle() && scanner.memory() < 100, "{}", scanner.memory());
+}
+
 #[test]
 fn nothing_is_kept_behind_the_end() {
     let mut scanner = open();
