@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use server::plugins::sqlite::{Options, Sqlite};
 use server::storage::{
-    AccountNumber, Draft, MessageId, OfflineQueue, Owner, Role, Store, StoreError, Users, Write, Written,
+    AccountNumber, Draft, MessageId, OfflineQueue, Owner, Store, StoreError, Users, Write, Written,
 };
 use xmpp_core::BareJid;
 
