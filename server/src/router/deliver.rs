@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use xmpp_core::{Jid, Kind, Stanza};
+use xmpp_core::{BareJid, Jid, Kind, Stanza};
 
 use super::Router;
 use super::hooks::{Delivered, Letter};
@@ -15,11 +15,17 @@ use crate::storage::{AccountNumber, MessageId};
 type Given = SmallVec<[Arc<Session>; 4]>;
 
 impl Router {
-    /// Delivers a message that is saved (`id`) or that needs no save. False when nobody took it.
-    pub(super) fn deliver(self: &Arc<Self>, letter: &Letter, to: &Jid, id: Option<MessageId>) -> bool {
-        let owner = letter.recipient.as_ref().map(|r| r.number);
-        let stanza = self.with_stanza_id(&letter.stanza, owner, id);
-        let delivery = Arc::new(Delivery::saved(stanza, letter.time, id));
+    /// Delivers a message that is saved or that needs no save. False when nobody took it.
+    pub(super) fn deliver(self: &Arc<Self>, letter: &Letter, to: &Jid) -> bool {
+        // What only the sender's archive keeps does not wait for its recipient.
+        let saved = letter.recipients().zip(letter.saved);
+        let stanza = match (saved, &letter.recipient) {
+            (Some((owner, id)), Some(recipient)) if self.shows_id(owner.role.archived) => {
+                self.with_stanza_id(&letter.stanza, &recipient.jid, owner.account, id)
+            }
+            _ => letter.stanza.clone(),
+        };
+        let delivery = Arc::new(Delivery::saved(stanza, letter.time, saved.map(|(_, id)| id)));
         let given = self.give(&delivery, to);
         self.after_delivery(letter, &delivery, &given);
         !given.is_empty()
@@ -53,6 +59,7 @@ impl Router {
             stanza: &delivery.stanza,
             sent: &letter.stanza,
             saved: delivery.saved,
+            in_senders_archive: letter.in_senders_archive(),
             time: delivery.time,
             recipient: letter.recipient.as_ref().map(|r| &r.jid),
             sender: letter.session(),
@@ -72,6 +79,7 @@ impl Router {
                 stanza: &letter.stanza,
                 sent: &letter.stanza,
                 saved: None,
+                in_senders_archive: letter.in_senders_archive(),
                 time: letter.time,
                 recipient: None,
                 sender: letter.session(),
@@ -88,6 +96,7 @@ impl Router {
                 stanza: &error.stanza,
                 sent: &error.stanza,
                 saved: None,
+                in_senders_archive: None,
                 time: error.time,
                 recipient: Some(&session.jid.bare()),
                 sender: None,
@@ -97,18 +106,22 @@ impl Router {
         }
     }
 
-    /// The message with the recipient's own `<stanza-id/>` (messages.md, rule 7).
-    pub(super) fn with_stanza_id(
+    /// An account with an archive gets ids of what is in it, one without of everything that is saved for
+    /// it (messages.md, rule 7).
+    pub(super) fn shows_id(&self, archived: bool) -> bool {
+        archived || !self.host().has_archives
+    }
+
+    /// The message with an account's own `<stanza-id/>`.
+    pub fn with_stanza_id(
         &self,
         stanza: &Stanza,
-        owner: Option<AccountNumber>,
-        id: Option<MessageId>,
+        by: &BareJid,
+        owner: AccountNumber,
+        id: MessageId,
     ) -> Stanza {
         let mut stanza = stanza.clone();
-        if let (Some(owner), Some(id), Some(to)) = (owner, id, &stanza.to) {
-            let element = self.stanza_ids.element(&to.bare(), owner, id);
-            stanza.payload.push_raw(&element);
-        }
+        stanza.payload.push_raw(&self.stanza_ids.element(by, owner, id));
         stanza
     }
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use cluster::SessionId;
-use smallvec::smallvec;
 use xmpp_core::{Kind, Stanza, StanzaError, Type, ns};
 
 use super::Router;
@@ -70,14 +69,9 @@ impl Router {
     /// session of the account.
     async fn save_left(self: &Arc<Self>, session: &Session, delivery: &Delivery) {
         let Ok(Some(recipient)) = self.accounts.find(&session.jid.bare()).get().await else { return };
-        let letter = Letter {
-            stanza: delivery.stanza.clone(),
-            sender: Sender::Server,
-            sender_account: None,
-            owners: smallvec![Owner::queued(recipient.number)],
-            recipient: Some(recipient),
-            time: delivery.time,
-        };
+        let mut letter = Letter::new(delivery.stanza.clone(), Sender::Server, delivery.time);
+        letter.owners.push(Owner::queued(recipient.number));
+        letter.recipient = Some(recipient);
         // Not to the full address: that session is gone.
         self.commit(Pending::new(letter, session.jid.to_bare())).await;
     }

@@ -12,7 +12,7 @@ use xmpp_core::{BareJid, Element, Jid, Stanza, StanzaError};
 use crate::accounts::AccountInfo;
 use crate::router::Router;
 use crate::session::Session;
-use crate::storage::{Fut, Millis, Owner};
+use crate::storage::{AccountNumber, Fut, MessageId, Millis, Owner, Peer, Role};
 
 /// A hook's answer: mostly at once, and only where a store must be asked, later.
 pub enum Answer<'a, T> {
@@ -66,9 +66,50 @@ pub struct Letter {
     pub owners: SmallVec<[Owner; 2]>,
     /// When it came.
     pub time: Millis,
+    /// Its id, once it is saved.
+    pub saved: Option<MessageId>,
 }
 
 impl Letter {
+    pub fn new(stanza: Stanza, sender: Sender, time: Millis) -> Letter {
+        Letter {
+            stanza,
+            sender,
+            sender_account: None,
+            recipient: None,
+            owners: SmallVec::new(),
+            time,
+            saved: None,
+        }
+    }
+
+    /// What the message is to an account, which becomes an owner of it by this.
+    pub fn owner(&mut self, account: AccountNumber) -> &mut Owner {
+        let at = match self.owners.iter().position(|owner| owner.account == account) {
+            Some(at) => at,
+            None => {
+                self.owners.push(Owner { account, role: Role::default(), peer: Peer::default() });
+                self.owners.len() - 1
+            }
+        };
+        &mut self.owners[at]
+    }
+
+    /// What it is to its recipient, where that keeps it.
+    pub fn recipients(&self) -> Option<&Owner> {
+        let recipient = self.recipient.as_ref()?.number;
+        self.owners
+            .iter()
+            .find(|owner| owner.account == recipient && (owner.role.waits || owner.role.archived))
+    }
+
+    /// The sender's archive and the message's id in it, once it is saved there.
+    pub fn in_senders_archive(&self) -> Option<(AccountNumber, MessageId)> {
+        let sender = self.sender_account.as_ref()?.number;
+        let own = self.owners.iter().find(|owner| owner.account == sender && owner.role.sent)?;
+        self.saved.map(|id| (own.account, id))
+    }
+
     pub fn session(&self) -> Option<&Arc<Session>> {
         match &self.sender {
             Sender::Session(session) => Some(session),
@@ -93,7 +134,9 @@ pub struct Delivered<'a> {
     pub stanza: &'a Stanza,
     /// As it was sent.
     pub sent: &'a Stanza,
-    pub saved: Option<crate::storage::MessageId>,
+    pub saved: Option<MessageId>,
+    /// Where its sender's archive has it.
+    pub in_senders_archive: Option<(AccountNumber, MessageId)>,
     pub time: Millis,
     /// The local account it was addressed to, if it was one of ours.
     pub recipient: Option<&'a BareJid>,

@@ -17,8 +17,10 @@ pub struct Delivery {
     pub saved: Option<MessageId>,
     /// When it came to the server.
     pub time: Millis,
-    /// A copy for information (a carbon): its end is nobody's loss.
+    /// A copy for information (a carbon, an archive's result): its end is nobody's loss.
     pub copy: bool,
+    /// It was asked for, and is given whether or not the session was given the same message before.
+    pub asked_for: bool,
     /// About what it weighs in a queue.
     pub bytes: u32,
     /// One of the sessions that share it has taken it.
@@ -54,7 +56,15 @@ impl Delivery {
     pub fn new(stanza: Stanza, time: Millis) -> Delivery {
         // The header's share is an estimate: what counts is that a queue of stanzas has a bound.
         let bytes = (stanza.payload.len_bytes() + 200) as u32;
-        Delivery { stanza, saved: None, time, copy: false, bytes, taken: AtomicBool::new(false) }
+        Delivery {
+            stanza,
+            saved: None,
+            time,
+            copy: false,
+            asked_for: false,
+            bytes,
+            taken: AtomicBool::new(false),
+        }
     }
 
     pub fn saved(stanza: Stanza, time: Millis, id: Option<MessageId>) -> Delivery {
@@ -63,6 +73,11 @@ impl Delivery {
 
     pub fn copy(stanza: Stanza, time: Millis, id: Option<MessageId>) -> Delivery {
         Delivery { saved: id, copy: true, ..Delivery::new(stanza, time) }
+    }
+
+    /// An archive's result; `id` where the message still waits for the account: it is taken by this too.
+    pub fn result(stanza: Stanza, time: Millis, id: Option<MessageId>) -> Delivery {
+        Delivery { asked_for: true, ..Delivery::copy(stanza, time, id) }
     }
 
     pub fn note_taken(&self) {
@@ -232,7 +247,7 @@ impl State {
     fn note_given(&mut self, delivery: &Delivery) -> bool {
         let Some(id) = delivery.saved else { return true };
         if !self.given.insert(id) {
-            return false;
+            return delivery.asked_for;
         }
         self.given.keep_last(REMEMBERED_IDS);
         self.held.insert(id);

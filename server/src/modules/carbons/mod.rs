@@ -119,7 +119,11 @@ impl Carbons {
         if let Some(key) = self.key(&delivered.sent.from, &delivered.sent.to, delivered.sent.id.as_deref()) {
             self.copied.lock().put(key, ());
         }
-        give(&copies, Direction::Sent, delivered.sent, delivered.time, None);
+        let sent = match delivered.in_senders_archive {
+            Some((account, id)) => router.with_stanza_id(delivered.sent, &sender.jid.bare(), account, id),
+            None => delivered.sent.clone(),
+        };
+        give(&copies, Direction::Sent, &sent, delivered.time, None);
     }
 
     fn answers_copied(&self, error: &Stanza) -> bool {
