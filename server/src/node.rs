@@ -77,7 +77,7 @@ impl Node {
         config.settle(data_dir.to_owned());
         make_data_dir(data_dir)?;
         let metrics = Arc::new(Metrics::default());
-        let store = plugins::open(&config, data_dir).await.map_err(StartError::Store)?;
+        let store = plugins::open(&config, data_dir, metrics.clone()).await.map_err(StartError::Store)?;
         Node::build(config, data_dir, store, Clock::System, metrics).await
     }
 
@@ -238,6 +238,7 @@ impl Node {
             self.metrics.connections.set(self.c2s.admission.connections() as i64);
             let waiting = self.router.waiting_commits() as i64;
             self.metrics.queue_length.of(Queue::Commits).set(waiting);
+            self.metrics.queue_length.of(Queue::StoreWrites).set(self.router.store.queued_writes() as i64);
             self.metrics.queue_length.of(Queue::Hashing).set(self.c2s.passwords.waiting() as i64);
             tokio::time::sleep(LOOK_EVERY).await;
         }

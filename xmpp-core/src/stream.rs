@@ -179,6 +179,11 @@ impl Negotiation {
         }
     }
 
+    /// The error that ended the stream.
+    pub fn error(&self) -> Option<&StreamError> {
+        self.core.error.as_ref()
+    }
+
     /// What is to be done next; `None` until something else happens.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.core.actions.pop_front()

@@ -16,6 +16,7 @@ use super::socket::Socket;
 use crate::router::{Fate, Router};
 use crate::session::link::Enable;
 use crate::session::{Delivery, End, Session};
+use crate::telemetry::bound::Bound;
 
 pub struct ReaderSettings {
     /// Bytes per second and what may come at once; `None`: as fast as it comes.
@@ -150,6 +151,7 @@ impl Reader {
         let fate = self.router.submit(&self.session, stanza).await;
         match fate {
             Fate::Pending => {
+                self.count_pending();
                 inbound.below(self.settings.pending_stanzas, self.settings.pending_bytes).await;
             }
             Fate::Decided => {
@@ -159,6 +161,16 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Is it read no further until something is committed?
+    fn count_pending(&self) {
+        let (stanzas, bytes) = self.session.inbound.pending();
+        if stanzas >= self.settings.pending_stanzas {
+            self.router.metrics.refused(Bound::PendingCommitStanzas);
+        } else if bytes >= self.settings.pending_bytes {
+            self.router.metrics.refused(Bound::PendingCommitBytes);
+        }
     }
 
     /// A stanza that cannot be routed as it is: its sender is told.
@@ -171,6 +183,7 @@ impl Reader {
         self.session.inbound.below(1, usize::MAX).await;
         stanza.from = Some(self.session.jid.clone());
         if let Some(reply) = stanza.error_reply(&StanzaError::new(condition)) {
+            self.router.metrics.stanza_error(condition);
             self.session.put_waiting(Arc::new(Delivery::new(reply, self.router.now()))).await;
         }
         self.session.inbound.handled_now();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use xmpp_core::sasl::{Credentials, Mechanism, ScramHash};
 use xmpp_core::stream::{self, Fakes, Host, Hosts, StartTls};
 use xmpp_core::xml::Limits;
@@ -35,6 +36,11 @@ impl Settings {
             off: stream(StartTls::Off),
             config,
         }
+    }
+
+    /// When a connection that begins now must have become a session.
+    pub fn unauthenticated_until(&self) -> Instant {
+        Instant::now() + Duration::from_secs(self.config.limits.unauthenticated_seconds.into())
     }
 
     pub fn stream(&self, mode: TlsMode) -> Arc<stream::Settings> {
@@ -92,13 +98,12 @@ fn stream_settings(
     fake_key: [u8; 32],
     start_tls: StartTls,
 ) -> stream::Settings {
-    let mut hosts = config.general.hosts.iter().map(|host| stream_host(router, host.as_str()));
+    let mut hosts = config.general.hosts.iter().map(|host| stream_host(config, router, host.as_str()));
     // A configuration without a host is refused when it is read.
-    let default = hosts.next().unwrap_or_else(|| stream_host(router, "localhost"));
+    let default = hosts.next().unwrap_or_else(|| stream_host(config, router, "localhost"));
     stream::Settings {
         hosts: Hosts::new(default, hosts),
         start_tls,
-        mechanisms: mechanisms(config),
         plain_without_tls: config.auth.plain_without_tls,
         login_attempts: config.auth.attempts_per_stream,
         fakes: Fakes { key: fake_key, iterations: config.auth.scram_iterations },
@@ -112,11 +117,8 @@ fn stream_settings(
     }
 }
 
-fn mechanisms(config: &Config) -> Vec<Mechanism> {
-    config.auth.mechanisms.iter().filter_map(|mechanism| Mechanism::from_name(mechanism.as_str())).collect()
-}
-
-fn stream_host(router: &Router, name: &str) -> Host {
+fn stream_host(config: &Config, router: &Router, name: &str) -> Host {
+    let mechanisms = config.mechanisms(name).into_iter();
     let credentials = match router.store.authentication(name) {
         Authentication::Secrets => {
             Credentials::Secrets(vec![ScramHash::Sha256, ScramHash::Sha512, ScramHash::Sha1])
@@ -126,6 +128,7 @@ fn stream_host(router: &Router, name: &str) -> Host {
     let host = router.host();
     Host {
         name: name.to_owned(),
+        mechanisms: mechanisms.filter_map(|mechanism| Mechanism::from_name(mechanism.as_str())).collect(),
         credentials,
         registration: host.register.is_some(),
         features: host.features_after_login(),

@@ -1,5 +1,7 @@
 //! Every bound that can bite, by the name of its configuration key.
 
+use xmpp_core::Exceeded;
+
 use super::labels::label;
 use crate::config::words::words;
 
@@ -55,6 +57,18 @@ words! {
 }
 
 label!(Bound, "bound", Bound::ALL, Bound::as_str);
+
+impl From<Exceeded> for Bound {
+    fn from(exceeded: Exceeded) -> Bound {
+        match exceeded {
+            Exceeded::Bytes => Bound::StanzaBytes,
+            Exceeded::Elements => Bound::StanzaElements,
+            Exceeded::Depth => Bound::StanzaDepth,
+            Exceeded::Attributes => Bound::StanzaAttributes,
+            Exceeded::Logins => Bound::AttemptsPerStream,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -11,8 +11,6 @@ use crate::xml::element::Element;
 pub struct Settings {
     pub hosts: Hosts,
     pub start_tls: StartTls,
-    /// In order of preference.
-    pub mechanisms: Vec<Mechanism>,
     /// Let PLAIN pass without TLS.
     pub plain_without_tls: bool,
     /// Logins that fail on one connection before it is closed (RFC 6120 section 6.4.5).
@@ -53,6 +51,8 @@ pub struct Fakes {
 pub struct Host {
     /// Prepared.
     pub name: String,
+    /// What is offered of these, in order of preference.
+    pub mechanisms: Vec<Mechanism>,
     pub credentials: Credentials,
     /// In-band registration is on: announced, and passed on (XEP-0077).
     pub registration: bool,

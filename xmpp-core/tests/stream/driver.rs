@@ -97,6 +97,7 @@ impl Setup {
     fn settings(&self) -> Arc<Settings> {
         let host = |name: &str, credentials: &Credentials| Host {
             name: name.to_owned(),
+            mechanisms: self.mechanisms.clone(),
             credentials: credentials.clone(),
             registration: self.registration,
             features: vec![Element::new("sm", "urn:xmpp:sm:3")],
@@ -107,7 +108,6 @@ impl Setup {
                 [host("tokens.example", &Credentials::Verify), host("bücher.example", &self.credentials)],
             ),
             start_tls: self.start_tls,
-            mechanisms: self.mechanisms.clone(),
             plain_without_tls: self.plain_without_tls,
             login_attempts: 5,
             fakes: Fakes { key: [3; 32], iterations: ITERATIONS },
