@@ -42,7 +42,7 @@ use crate::stream_error::{StreamCondition, StreamError};
 use crate::xml::Frame;
 
 pub use crate::sasl::TlsInfo;
-pub use settings::{Fakes, Host, Hosts, Settings, StartTls};
+pub use settings::{Announced, Fakes, Host, Hosts, Settings, StartTls};
 
 use self::core::Core;
 

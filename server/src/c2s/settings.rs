@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use xmpp_core::sasl::{Credentials, Mechanism, ScramHash};
-use xmpp_core::stream::{self, Fakes, Host, Hosts, StartTls};
+use xmpp_core::stream::{self, Announced, Fakes, Host, Hosts, StartTls};
 use xmpp_core::xml::Limits;
 
 use super::reader::ReaderSettings;
 use super::task::TaskSettings;
-use crate::config::{Config, Limit, TlsMode};
+use crate::config::{Config, TlsMode};
 use crate::router::Router;
 use crate::storage::Authentication;
 
@@ -107,10 +107,13 @@ fn stream_settings(
         plain_without_tls: config.auth.plain_without_tls,
         login_attempts: config.auth.attempts_per_stream,
         fakes: Fakes { key: fake_key, iterations: config.auth.scram_iterations },
-        max_bytes: Some(config.limits.stanza_bytes as usize),
-        idle_seconds: match config.c2s.ping_after_seconds {
-            Limit::AtMost(seconds) => Some(seconds),
-            Limit::None => None,
+        limits_before_login: Announced {
+            max_bytes: Some(config.limits.stanza_bytes.min(config.limits.unauthenticated_bytes).into()),
+            idle_seconds: Some(config.limits.unauthenticated_seconds.into()),
+        },
+        limits: Announced {
+            max_bytes: Some(config.limits.stanza_bytes.into()),
+            idle_seconds: config.c2s.ping_after_seconds.at_most(),
         },
         resumption: config.c2s.resume_seconds > 0,
         rfc3920_error_name: config.c2s.rfc3920_error_names,
