@@ -181,7 +181,9 @@ impl Node {
     /// it applies now, and the certificates that cannot be used. Reads files: not for the reactor.
     pub fn reload(&self, mut new: Config) -> (Vec<config::Change>, Vec<CertificateError>) {
         let old = self.config.load_full();
-        new.settle(self.data_dir.clone());
+        if new.general.data_dir.is_none() {
+            new.settle(self.data_dir.clone());
+        }
         let changes = config::diff(&old, &new);
         let new = Arc::new(config::reloaded(&old, &new));
         self.router.domains.store(Arc::new(domains(&new)));
