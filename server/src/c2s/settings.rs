@@ -104,7 +104,8 @@ fn stream_settings(
     stream::Settings {
         hosts: Hosts::new(default, hosts),
         start_tls,
-        plain_without_tls: config.auth.plain_without_tls,
+        // A client that could have had TLS shows no password without it.
+        plain_without_tls: config.auth.plain_without_tls && start_tls == StartTls::Off,
         login_attempts: config.auth.attempts_per_stream,
         fakes: Fakes { key: fake_key, iterations: config.auth.scram_iterations },
         limits_before_login: Announced {
