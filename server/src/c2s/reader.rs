@@ -25,6 +25,8 @@ pub struct ReaderSettings {
     pub pending_bytes: usize,
     /// For how long a session may be resumed; `None`: never.
     pub resume_seconds: Option<u32>,
+    /// Whether clients may say that they are not looked at (XEP-0352).
+    pub csi: bool,
 }
 
 pub struct Reader {
@@ -203,8 +205,12 @@ impl Reader {
             }
             (ns::SM, "enable") => self.enable(&element).await?,
             (ns::SM, "resume") => self.say_bytes(sm::failed(Condition::UnexpectedRequest, None)),
-            (ns::CSI, "active") => self.session.link.say(&self.session, |said| said.active = Some(true)),
-            (ns::CSI, "inactive") => self.session.link.say(&self.session, |said| said.active = Some(false)),
+            (ns::CSI, "active") if self.settings.csi => {
+                self.session.link.say(&self.session, |said| said.active = Some(true))
+            }
+            (ns::CSI, "inactive") if self.settings.csi => {
+                self.session.link.say(&self.session, |said| said.active = Some(false))
+            }
             // Behaviour 13.
             _ => return Err(StreamError::new(StreamCondition::UnsupportedStanzaType)),
         }

@@ -89,6 +89,7 @@ fn reader_settings(config: &Config) -> ReaderSettings {
         pending_stanzas: config.limits.pending_commit_stanzas as usize,
         pending_bytes: config.limits.pending_commit_bytes as usize,
         resume_seconds: Some(resume).filter(|seconds| *seconds > 0),
+        csi: config.modules.csi.enabled,
     }
 }
 
