@@ -68,7 +68,7 @@ pub fn install(parts: &Parts) -> Result<Host, Vec<String>> {
     add(true, Arc::new(delay::Delay));
 
     // Records.
-    add(on.offline.enabled, Arc::new(offline::Offline { live: live() }));
+    add(on.offline.enabled, Arc::new(offline::Offline::new(live())));
     add(on.mam.enabled, Arc::new(mam::Mam::new(live())));
 
     // Copies.

@@ -79,6 +79,7 @@ impl Router {
     /// An error to the sender of a stanza that was on its way.
     pub async fn bounce(self: &Arc<Self>, stanza: &Stanza, error: &StanzaError) {
         if let Some(reply) = stanza.error_reply(error) {
+            self.metrics.stanza_error(error.condition);
             Box::pin(self.send(reply)).await;
         }
     }

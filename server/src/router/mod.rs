@@ -29,6 +29,7 @@ use arc_swap::ArcSwap;
 use cluster::Cluster;
 use smallvec::SmallVec;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use xmpp_core::{BareJid, Condition, ErrorType, Jid, Kind, Stanza, StanzaError, Type};
 
 use crate::accounts::Accounts;
@@ -152,12 +153,22 @@ impl Router {
 
     /// A stanza of a client, its `from` already stamped with the session's full address.
     pub async fn submit(self: &Arc<Self>, session: &Arc<Session>, stanza: Stanza) -> Fate {
+        let came = Instant::now();
+        let fate = self.sent(session, stanza, came).await;
+        if fate == Fate::Decided {
+            self.metrics.routed(came.elapsed());
+        }
+        fate
+    }
+
+    async fn sent(self: &Arc<Self>, session: &Arc<Session>, stanza: Stanza, came: Instant) -> Fate {
         let account = match self.accounts.find(&session.jid.bare()).get().await {
             Ok(account) => account,
             Err(_) => return self.refuse(&Sender::Session(session.clone()), &stanza, &wait()),
         };
         let mut letter = Letter::new(stanza, Sender::Session(session.clone()), self.now());
         letter.sender_account = account;
+        letter.came = came;
         for (_, hook) in &self.host().sent {
             match hook.on_sent(&mut letter, self).get().await {
                 Verdict::Pass => {}
@@ -228,6 +239,7 @@ impl Router {
     /// a subscription's (RFC 6120 section 8.3.1; messages.md, rule 22).
     fn refuse(self: &Arc<Self>, sender: &Sender, stanza: &Stanza, error: &StanzaError) -> Fate {
         if let (Sender::Session(session), Some(reply)) = (sender, stanza.error_reply(error)) {
+            self.metrics.stanza_error(error.condition);
             let delivery = Arc::new(Delivery::new(reply, self.now()));
             session.put(delivery.clone());
             self.refused(session, &delivery);
