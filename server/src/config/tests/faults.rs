@@ -146,15 +146,13 @@ fn values_that_are_malformed() {
 
 #[test]
 fn what_is_not_built_yet_is_said_so() {
-    let toml = "[storage]\nmain = \"postgres\"\n[storage.postgres]\nurl = \"postgres://\"\n[[listen.s2s]]\nport = 5269\n\
-                [modules.mam]\ndefault = \"always\"\n";
+    let toml = "[storage]\nmain = \"postgres\"\n[storage.postgres]\nurl = \"postgres://\"\n[[listen.s2s]]\nport = 5269\n";
     assert_eq!(
         complaints(toml, &[]),
         [
             "m.toml:2: storage.main: not supported by this version",
             "m.toml:3: storage.postgres: not supported by this version",
             "m.toml:5: listen.s2s: not supported by this version",
-            "m.toml:7: modules.mam: not supported by this version",
         ]
     );
 }
