@@ -106,6 +106,7 @@ impl Negotiator {
         }
         if !self.handed_over {
             self.socket.close();
+            self.socket.linger().await;
         }
     }
 

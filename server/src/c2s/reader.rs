@@ -17,6 +17,9 @@ use crate::router::{Fate, Router};
 use crate::session::link::Enable;
 use crate::session::{Delivery, End, Session};
 
+/// So many `<r/>` are answered one by one, while the task has not come to it; more are answered together.
+const ANSWERS_DUE_MAX: usize = 1000;
+
 pub struct ReaderSettings {
     /// Bytes per second and what may come at once; `None`: as fast as it comes.
     pub rate: Option<(u64, u64)>,
@@ -61,6 +64,10 @@ impl Reader {
             self.session.link.say(&self.session, |said| said.lost = Some(self.generation));
         }
         self.session.link.end_reader(self.generation);
+        // Whoever stopped it closes the connection, with a last word that the client is to read.
+        if !matches!(stopped, Stop::Lost) {
+            self.socket.linger().await;
+        }
     }
 
     async fn read(&mut self) -> Stop {
@@ -182,7 +189,9 @@ impl Reader {
             (ns::SM, "r") if self.managed => {
                 // Said when everything before it is decided; the counter is read when it is written.
                 self.session.inbound.below(1, usize::MAX).await;
-                self.session.link.say(&self.session, |said| said.answer_due = true);
+                self.session.link.say(&self.session, |said| {
+                    said.answers_due = (said.answers_due + 1).min(ANSWERS_DUE_MAX);
+                });
             }
             (ns::SM, "a") if self.managed => {
                 let h = sm::parse_a(&element).ok_or(StreamError::new(StreamCondition::BadFormat))?;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use lru::LruCache;
 use parking_lot::Mutex;
-use xmpp_core::BareJid;
 use xmpp_core::sm::{self, Enabled, SmId};
+use xmpp_core::{BareJid, StreamCondition, StreamError};
 
 use super::socket::Socket;
 use crate::router::Router;
@@ -93,5 +93,18 @@ pub async fn find(
 /// Gives the session its new connection; its task writes `<resumed/>` and all that follows.
 pub fn attach(session: &Arc<Session>, socket: Arc<Socket>, generation: u64, previd: String, h: u32) {
     let attach = Attach { socket, generation, h, previd };
-    session.link.say(session, |said| said.attach = Some(attach));
+    let mut overtaken = None;
+    session.link.say(session, |said| overtaken = said.attach.replace(attach));
+    // The task has not seen it, and need not.
+    if let Some(overtaken) = overtaken {
+        close_with_conflict(&overtaken.socket);
+    }
+}
+
+/// A connection whose session has another one.
+pub fn close_with_conflict(socket: &Socket) {
+    let mut last_words = StreamError::new(StreamCondition::Conflict).to_xml();
+    last_words.extend_from_slice(b"</stream:stream>");
+    let _ = socket.try_write(&last_words);
+    socket.close();
 }

@@ -3,8 +3,9 @@
 
 use tokio::time::Instant;
 use xmpp_core::sm;
-use xmpp_core::{Kind, Stanza, StreamCondition, StreamError};
+use xmpp_core::{Kind, Stanza};
 
+use super::resume::close_with_conflict;
 use super::task::{Connection, Task};
 use crate::router::backlog::add_delay;
 use crate::session::link::Attach;
@@ -58,10 +59,7 @@ impl Task {
         let Attach { socket, generation, h, previd } = attach;
         if let Some(old) = self.connection.take() {
             // Behaviour 82: the old connection was only half dead.
-            let mut last_words = StreamError::new(StreamCondition::Conflict).to_xml();
-            last_words.extend_from_slice(b"</stream:stream>");
-            let _ = old.socket.try_write(&last_words);
-            old.socket.close();
+            close_with_conflict(&old.socket);
         }
         self.connection = Some(Connection { socket, generation });
         self.sleeps_until = None;
