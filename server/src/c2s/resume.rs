@@ -79,7 +79,6 @@ pub async fn find(
     if !known || session.jid.bare() != *account || session.ended().is_some() {
         return Err(None);
     }
-    session.link.stop_reader();
     let quiet = async {
         session.link.without_reader().await;
         session.inbound.below(1, usize::MAX).await;

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
 use crate::storage::archive::{End, Filter};
@@ -97,8 +96,14 @@ impl Users for Memory {
         self.read(|state| Ok(state.accounts.get(jid).map(|record| record.account.clone())))
     }
 
-    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Vec<ScramSecret>>> {
-        self.read(|state| Ok(state.accounts.get(jid).map(|record| record.secrets.clone())))
+    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Secrets>> {
+        self.read(|state| {
+            let record = state.accounts.get(jid);
+            Ok(record.map(|record| Secrets {
+                by_hash: record.secrets.clone(),
+                banned: record.account.banned.is_some(),
+            }))
+        })
     }
 
     fn verify<'a>(&'a self, _jid: &'a BareJid, _password: &'a str) -> StoreFut<'a, bool> {

@@ -112,9 +112,13 @@ impl Link {
         }
     }
 
-    /// Waits until no reader is left.
+    /// Stops the reader and waits until none is left, nor one of somebody else who waited for the same.
     pub async fn without_reader(&self) {
-        self.until(|| self.reader.lock().is_none()).await;
+        self.until(|| {
+            self.stop_reader();
+            self.reader.lock().is_none()
+        })
+        .await;
     }
 
     pub fn finished(&self) {
