@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use xmpp_core::{Element, Jid, Stanza, StreamCondition, StreamError, Type, ns};
 
 use super::buffers;
+use super::resume::tell_end;
 use super::task::Task;
 use crate::session::{Delivery, End};
 use crate::telemetry::bound::Bound;
@@ -41,7 +42,13 @@ impl Task {
         match self.asked_at {
             Some(asked) if idle < asked.elapsed() => self.asked_at = None,
             // Behaviour 84: no answer is a lost connection, which a session may survive.
-            Some(asked) if asked.elapsed() >= self.settings.ping_timeout => self.lose_connection(),
+            Some(asked) if asked.elapsed() >= self.settings.ping_timeout => {
+                // RFC 6120 section 4.9.3.4, should somebody read it after all.
+                if let Some(connection) = &self.connection {
+                    tell_end(&connection.socket, StreamCondition::ConnectionTimeout);
+                }
+                self.lose_connection();
+            }
             Some(_) => {}
             None if idle >= self.settings.ping_after => self.ask_idle_client(),
             None => {}

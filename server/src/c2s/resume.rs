@@ -102,8 +102,13 @@ pub fn attach(session: &Arc<Session>, socket: Arc<Socket>, generation: u64, prev
 
 /// A connection whose session has another one.
 pub fn close_with_conflict(socket: &Socket) {
-    let mut last_words = StreamError::new(StreamCondition::Conflict).to_xml();
+    tell_end(socket, StreamCondition::Conflict);
+    socket.close();
+}
+
+/// Why a connection ends whose session may go on, as far as that can be said without waiting.
+pub fn tell_end(socket: &Socket, condition: StreamCondition) {
+    let mut last_words = StreamError::new(condition).to_xml();
     last_words.extend_from_slice(b"</stream:stream>");
     let _ = socket.try_write(&last_words);
-    socket.close();
 }

@@ -25,14 +25,19 @@ impl Task {
         }
     }
 
-    /// The `h` of `<resume/>`: what it acknowledges is taken, the rest is asked about again.
-    fn resumed_at(&mut self, h: u32) {
-        let Some(unacknowledged) = &mut self.unacknowledged else { return };
+    /// The `h` of `<resume/>`: what it acknowledges is taken, the rest is asked about again. False when it is too
+    /// high: then nothing is resumed, and the stream ends (XEP-0198 section 6).
+    fn resumed_at(&mut self, h: u32) -> bool {
+        let Some(unacknowledged) = &mut self.unacknowledged else { return false };
         match unacknowledged.queue.resume(h) {
-            Ok(taken) => taken.iter().for_each(|delivery| self.taken(delivery)),
+            Ok(taken) => {
+                taken.iter().for_each(|delivery| self.taken(delivery));
+                true
+            }
             Err(too_high) => {
                 self.due.extend_from_slice(&too_high.stream_error().to_xml());
                 self.session.end(End::Failed);
+                false
             }
         }
     }
@@ -72,8 +77,10 @@ impl Task {
         self.flushing = true;
         self.due.clear();
         self.set_sleeping(false);
+        if !self.resumed_at(h) {
+            return;
+        }
         sm::write_resumed(&previd, self.session.inbound.handled(), &mut self.due);
-        self.resumed_at(h);
         let Some(unacknowledged) = &self.unacknowledged else { return };
         let mut again = Vec::new();
         for delivery in unacknowledged.queue.iter() {

@@ -28,6 +28,7 @@ struct Faults {
     writes: Option<StoreError>,
     reads: Option<StoreError>,
     delay: Option<Duration>,
+    read_delay: Option<Duration>,
     closed: bool,
 }
 
@@ -49,6 +50,11 @@ impl Memory {
     /// Every write and save takes this long before it is applied, until [`Memory::heal`].
     pub fn delay(&self, time: Duration) {
         self.faults.lock().delay = Some(time);
+    }
+
+    /// Every read takes this long until [`Memory::heal`].
+    pub fn delay_reads(&self, time: Duration) {
+        self.faults.lock().read_delay = Some(time);
     }
 
     /// Ends all faults, and opens again what was closed, as a restart would.
@@ -83,7 +89,13 @@ impl Memory {
             Some(error) => Err(error),
             None => read(&self.state.lock()),
         };
-        Box::pin(std::future::ready(answer))
+        match faults.read_delay {
+            None => Box::pin(std::future::ready(answer)),
+            Some(delay) => Box::pin(async move {
+                tokio::time::sleep(delay).await;
+                answer
+            }),
+        }
     }
 }
 
