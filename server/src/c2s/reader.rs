@@ -61,12 +61,14 @@ impl Reader {
         // All stanzas of its queue reach their fate before anybody counts them (rule 15).
         self.session.inbound.below(1, usize::MAX).await;
         if let Stop::Lost = stopped {
-            self.session.link.say(&self.session, |said| said.lost = Some(self.generation));
+            self.say_lost();
         }
         self.session.link.end_reader(self.generation);
-        // Whoever stopped it closes the connection, with a last word that the client is to read.
+        // Whoever stopped it closes the connection, with a last word that the client is to read. If nobody does,
+        // because a hand-over failed, it is lost all the same: nobody reads it any more.
         if !matches!(stopped, Stop::Lost) {
             self.socket.linger().await;
+            self.say_lost();
         }
     }
 
@@ -223,6 +225,11 @@ impl Reader {
         let answer = super::resume::enabled(&self.session, resume_seconds);
         self.session.link.say(&self.session, |said| said.enable = Some(Enable { answer, resume_seconds }));
         Ok(())
+    }
+
+    fn say_lost(&self) {
+        // A later connection of the session may have been lost before.
+        self.session.link.say(&self.session, |said| said.lost = said.lost.max(Some(self.generation)));
     }
 
     fn say_bytes(&self, bytes: Vec<u8>) {

@@ -142,9 +142,32 @@ impl Socket {
     /// and bytes enough. A socket that is closed with unread bytes resets the connection, and then the peer may
     /// never read why its stream ended (RFC 1122 section 4.2.2.13).
     pub async fn linger(&self) {
-        if let Socket::Plain(stream) | Socket::Tls(stream, _) = self {
-            let _ = tokio::time::timeout(LINGER, discard(stream)).await;
+        let _ = tokio::time::timeout(LINGER, self.discard()).await;
+    }
+
+    async fn discard(&self) -> io::Result<()> {
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            self.readable().await?;
+            // The buffer is the thread's, and is not held while waiting.
+            let read = {
+                let mut buffer = buffers::read_buffer();
+                let read = match self {
+                    Socket::Plain(stream) | Socket::Tls(stream, _) => stream.try_read(&mut buffer),
+                    Socket::Pipe(pipe) => pipe.try_read(&mut buffer),
+                    Socket::Closed => Err(closed()),
+                };
+                match read {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
+                    read => read?,
+                }
+            };
+            if read == 0 {
+                return Ok(());
+            }
+            left = left.saturating_sub(read);
         }
+        Ok(())
     }
 
     /// The plain stream, to begin TLS on it. Gives the socket back when it is not one, or is shared.
@@ -155,26 +178,6 @@ impl Socket {
             Err(shared) => Err(shared),
         }
     }
-}
-
-async fn discard(stream: &TcpStream) -> io::Result<()> {
-    let mut left = LINGER_BYTES;
-    while left > 0 {
-        stream.readable().await?;
-        // The buffer is the thread's, and is not held while waiting.
-        let read = {
-            let mut buffer = buffers::read_buffer();
-            match stream.try_read(&mut buffer) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
-                read => read?,
-            }
-        };
-        if read == 0 {
-            return Ok(());
-        }
-        left = left.saturating_sub(read);
-    }
-    Ok(())
 }
 
 fn closed() -> io::Error {
