@@ -210,7 +210,7 @@ impl Task {
         out: &mut Vec<u8>,
         written: &mut Vec<Arc<Delivery>>,
     ) {
-        match self.slept.is_some_and(|(from, to)| (from..=to).contains(&delivery.time)) {
+        match self.slept.is_some_and(|(from, to)| (from..to).contains(&delivery.time)) {
             true => self.delayed(&delivery).write(out),
             false => delivery.stanza.write(out),
         }
