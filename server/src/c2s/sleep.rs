@@ -2,8 +2,8 @@
 //! section 5; messages.md, rules 15 to 17).
 
 use tokio::time::Instant;
-use xmpp_core::sm;
-use xmpp_core::{Kind, Stanza};
+use xmpp_core::sm::{self, HandledTooHigh};
+use xmpp_core::{Kind, Stanza, StreamCondition, StreamError};
 
 use super::resume::close_with_conflict;
 use super::task::{Connection, Task};
@@ -17,16 +17,20 @@ impl Task {
         let Some(unacknowledged) = &mut self.unacknowledged else { return };
         match unacknowledged.queue.acked(h) {
             Ok(taken) => taken.iter().for_each(|delivery| self.taken(delivery)),
-            Err(too_high) => {
-                // XEP-0198 section 4: it says to have handled what was never sent.
-                self.due.extend_from_slice(&too_high.stream_error().to_xml());
-                self.session.end(End::Failed);
-            }
+            Err(too_high) => self.handled_too_high(too_high),
         }
     }
 
+    /// XEP-0198 section 6: the client says to have handled what was never sent.
+    fn handled_too_high(&mut self, too_high: HandledTooHigh) {
+        let error = too_high.stream_error();
+        self.router.metrics.stream_error(&error);
+        self.due.extend_from_slice(&error.to_xml());
+        self.session.end(End::Failed);
+    }
+
     /// The `h` of `<resume/>`: what it acknowledges is taken, the rest is asked about again. False when it is too
-    /// high: then nothing is resumed, and the stream ends (XEP-0198 section 6).
+    /// high: then nothing is resumed, and the stream ends.
     fn resumed_at(&mut self, h: u32) -> bool {
         let Some(unacknowledged) = &mut self.unacknowledged else { return false };
         match unacknowledged.queue.resume(h) {
@@ -35,8 +39,7 @@ impl Task {
                 true
             }
             Err(too_high) => {
-                self.due.extend_from_slice(&too_high.stream_error().to_xml());
-                self.session.end(End::Failed);
+                self.handled_too_high(too_high);
                 false
             }
         }
@@ -64,6 +67,7 @@ impl Task {
         let Attach { socket, generation, h, previd } = attach;
         if let Some(old) = self.connection.take() {
             // Behaviour 82: the old connection was only half dead.
+            self.router.metrics.stream_error(&StreamError::new(StreamCondition::Conflict));
             close_with_conflict(&old.socket);
         }
         self.connection = Some(Connection { socket, generation });
@@ -85,6 +89,7 @@ impl Task {
         let mut again = Vec::new();
         for delivery in unacknowledged.queue.iter() {
             self.delayed(delivery).write(&mut again);
+            self.router.metrics.stanza_out(delivery.stanza.kind);
         }
         self.due.append(&mut again);
     }
