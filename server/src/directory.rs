@@ -107,7 +107,9 @@ impl Directory {
         let secrets = router.store.secrets(jid).await.map_err(DirectoryError::Store)?;
         let secrets = secrets.ok_or_else(|| DirectoryError::Missing(jid.clone()))?;
         // All of them are of one password: the one that is quickest to check will do.
-        let Some(secret) = secrets.into_iter().min_by_key(|secret| secret.hash) else { return Ok(false) };
+        let Some(secret) = secrets.by_hash.into_iter().min_by_key(|secret| secret.hash) else {
+            return Ok(false);
+        };
         let password = password.to_owned();
         self.hash(move || secret.verify_password(&password)).await
     }

@@ -30,6 +30,8 @@ use crate::tls::{CertificateError, Tls};
 
 /// How often the store is asked how it is.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// What clients may take to close their connections when the server stops.
+const LAST_READS: Duration = Duration::from_secs(1);
 
 pub struct Node {
     pub router: Arc<Router>,
@@ -228,7 +230,15 @@ impl Node {
         if tokio::time::timeout(drain, ended).await.is_err() {
             tracing::warn!(left = self.router.sessions.len(), "some sessions did not end in time");
         }
+        let _ = tokio::time::timeout(LAST_READS, self.without_connections()).await;
         self.router.store.close().await;
+    }
+
+    /// Until every client, those that were about to log in too, has read its last word and closed.
+    async fn without_connections(&self) {
+        while self.c2s.admission.connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Looks at what nobody counts.

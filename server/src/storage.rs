@@ -62,6 +62,15 @@ pub struct Account {
     pub banned: Option<String>,
 }
 
+/// What a login needs of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secrets {
+    /// One per hash.
+    pub by_hash: Vec<ScramSecret>,
+    /// An operator has banned it.
+    pub banned: bool,
+}
+
 /// How a domain's passwords are checked; the mechanisms offered follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authentication {
@@ -75,8 +84,9 @@ pub trait Users: Send + Sync {
     fn authentication(&self, domain: &str) -> Authentication;
     /// The account, or `None` where it does not exist.
     fn account<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Account>>;
-    /// One secret per hash. `None` where the account does not exist.
-    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Vec<ScramSecret>>>;
+    /// `None` where the account does not exist, which takes as long to say as that it does: who tries to log in
+    /// waits for it, and must not learn which accounts there are (RFC 5802 section 9).
+    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Secrets>>;
     /// For `Authentication::Verify`. A store of secrets answers `Unavailable`.
     fn verify<'a>(&'a self, jid: &'a BareJid, password: &'a str) -> StoreFut<'a, bool>;
     /// Accounts of a domain in the order of their addresses, those behind `after`.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use xmpp_core::{Element, Jid, Kind, Stanza, StreamCondition, StreamError, Type, ns};
 
 use super::buffers;
+use super::resume::tell_end;
 use super::task::Task;
 use crate::session::{Delivery, End, Full};
 use crate::telemetry::bound::Bound;
@@ -43,6 +44,12 @@ impl Task {
             // Behaviour 84: no answer is a lost connection, which a session may survive.
             Some(asked) if asked.elapsed() >= self.settings.ping_timeout => {
                 self.router.metrics.refused(Bound::PingTimeoutSeconds);
+                // RFC 6120 section 4.9.3.4, should somebody read it after all.
+                if let Some(connection) = &self.connection {
+                    let timeout = StreamError::new(StreamCondition::ConnectionTimeout);
+                    self.router.metrics.stream_error(&timeout);
+                    tell_end(&connection.socket, StreamCondition::ConnectionTimeout);
+                }
                 self.lose_connection();
             }
             Some(_) => {}

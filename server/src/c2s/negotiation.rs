@@ -115,6 +115,7 @@ impl Negotiator {
         }
         if !self.handed_over {
             self.socket.close();
+            self.socket.linger().await;
         }
     }
 
@@ -256,13 +257,11 @@ impl Negotiator {
         if !self.may_log_in(account) {
             return Lookup::Unavailable;
         }
-        // Whether it is banned is remembered, as the rest of what routing asks of an account.
-        let router = &self.c2s.router;
-        let known = router.accounts.find(account).get().await;
-        let (secrets, banned) = match (router.store.secrets(account).await, known) {
-            (Ok(Some(secrets)), Ok(Some(known))) => (secrets, known.banned),
-            (Ok(_), Ok(_)) => return Lookup::Missing,
-            _ => return Lookup::Unavailable,
+        // Nothing else is asked of the store: a second question about an account that is there would take its time.
+        let (secrets, banned) = match self.c2s.router.store.secrets(account).await {
+            Ok(Some(secrets)) => (secrets.by_hash, secrets.banned),
+            Ok(None) => return Lookup::Missing,
+            Err(_) => return Lookup::Unavailable,
         };
         let fits = |secret: &xmpp_core::sasl::ScramSecret| match mechanism.hash() {
             Some(hash) => secret.hash == hash,

@@ -18,6 +18,9 @@ use crate::session::link::Enable;
 use crate::session::{Delivery, End, Session};
 use crate::telemetry::bound::Bound;
 
+/// So many `<r/>` are answered one by one, while the task has not come to it; more are answered together.
+const ANSWERS_DUE_MAX: usize = 1000;
+
 pub struct ReaderSettings {
     /// Bytes per second and what may come at once; `None`: as fast as it comes.
     pub rate: Option<(u64, u64)>,
@@ -61,9 +64,15 @@ impl Reader {
         // All stanzas of its queue reach their fate before anybody counts them (rule 15).
         self.session.inbound.below(1, usize::MAX).await;
         if let Stop::Lost = stopped {
-            self.session.link.say(&self.session, |said| said.lost = Some(self.generation));
+            self.say_lost();
         }
         self.session.link.end_reader(self.generation);
+        // Whoever stopped it closes the connection, with a last word that the client is to read. If nobody does,
+        // because a hand-over failed, it is lost all the same: nobody reads it any more.
+        if !matches!(stopped, Stop::Lost) {
+            self.socket.linger().await;
+            self.say_lost();
+        }
     }
 
     async fn read(&mut self) -> Stop {
@@ -197,7 +206,9 @@ impl Reader {
             (ns::SM, "r") if self.managed => {
                 // Said when everything before it is decided; the counter is read when it is written.
                 self.session.inbound.below(1, usize::MAX).await;
-                self.session.link.say(&self.session, |said| said.answer_due = true);
+                self.session.link.say(&self.session, |said| {
+                    said.answers_due = (said.answers_due + 1).min(ANSWERS_DUE_MAX);
+                });
             }
             (ns::SM, "a") if self.managed => {
                 let h = sm::parse_a(&element).ok_or(StreamError::new(StreamCondition::BadFormat))?;
@@ -233,6 +244,11 @@ impl Reader {
         let answer = super::resume::enabled(&self.session, resume_seconds);
         self.session.link.say(&self.session, |said| said.enable = Some(Enable { answer, resume_seconds }));
         Ok(())
+    }
+
+    fn say_lost(&self) {
+        // A later connection of the session may have been lost before.
+        self.session.link.say(&self.session, |said| said.lost = said.lost.max(Some(self.generation)));
     }
 
     fn say_bytes(&self, bytes: Vec<u8>) {

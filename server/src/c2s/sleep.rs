@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use xmpp_core::sm::{self, HandledTooHigh};
 use xmpp_core::{Kind, Stanza, StreamCondition, StreamError};
 
+use super::resume::close_with_conflict;
 use super::task::{Connection, Task};
 use crate::router::backlog::add_delay;
 use crate::session::link::Attach;
@@ -20,7 +21,7 @@ impl Task {
         }
     }
 
-    /// XEP-0198 section 4: the client says to have handled what was never sent.
+    /// XEP-0198 section 6: the client says to have handled what was never sent.
     fn handled_too_high(&mut self, too_high: HandledTooHigh) {
         let error = too_high.stream_error();
         self.router.metrics.stream_error(&error);
@@ -28,12 +29,19 @@ impl Task {
         self.session.end(End::Failed);
     }
 
-    /// The `h` of `<resume/>`: what it acknowledges is taken, the rest is asked about again.
-    fn resumed_at(&mut self, h: u32) {
-        let Some(unacknowledged) = &mut self.unacknowledged else { return };
+    /// The `h` of `<resume/>`: what it acknowledges is taken, the rest is asked about again. False when it is too
+    /// high: then nothing is resumed, and the stream ends.
+    fn resumed_at(&mut self, h: u32) -> bool {
+        let Some(unacknowledged) = &mut self.unacknowledged else { return false };
         match unacknowledged.queue.resume(h) {
-            Ok(taken) => taken.iter().for_each(|delivery| self.taken(delivery)),
-            Err(too_high) => self.handled_too_high(too_high),
+            Ok(taken) => {
+                taken.iter().for_each(|delivery| self.taken(delivery));
+                true
+            }
+            Err(too_high) => {
+                self.handled_too_high(too_high);
+                false
+            }
         }
     }
 
@@ -59,12 +67,8 @@ impl Task {
         let Attach { socket, generation, h, previd } = attach;
         if let Some(old) = self.connection.take() {
             // Behaviour 82: the old connection was only half dead.
-            let conflict = StreamError::new(StreamCondition::Conflict);
-            self.router.metrics.stream_error(&conflict);
-            let mut last_words = conflict.to_xml();
-            last_words.extend_from_slice(b"</stream:stream>");
-            let _ = old.socket.try_write(&last_words);
-            old.socket.close();
+            self.router.metrics.stream_error(&StreamError::new(StreamCondition::Conflict));
+            close_with_conflict(&old.socket);
         }
         self.connection = Some(Connection { socket, generation });
         self.sleeps_until = None;
@@ -77,8 +81,10 @@ impl Task {
         self.flushing = true;
         self.due.clear();
         self.set_sleeping(false);
+        if !self.resumed_at(h) {
+            return;
+        }
         sm::write_resumed(&previd, self.session.inbound.handled(), &mut self.due);
-        self.resumed_at(h);
         let Some(unacknowledged) = &self.unacknowledged else { return };
         let mut again = Vec::new();
         for delivery in unacknowledged.queue.iter() {

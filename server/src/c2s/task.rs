@@ -143,7 +143,8 @@ impl Task {
 
     /// Takes in what the reader has said.
     pub(super) fn hear(&mut self) {
-        let Said { attach, lost, acknowledged, answer_due, enable, active, bytes } = self.session.link.take();
+        let Said { attach, lost, acknowledged, answers_due, enable, active, bytes } =
+            self.session.link.take();
         if let Some(generation) = lost
             && self.connection.as_ref().is_some_and(|c| c.generation == generation)
         {
@@ -163,7 +164,7 @@ impl Task {
                 resume: enable.resume_seconds.map(|s| Duration::from_secs(s.into())),
             }));
         }
-        if answer_due {
+        for _ in 0..answers_due {
             sm::write_a(self.session.inbound.handled(), &mut self.due);
         }
         if let Some(active) = active {
@@ -210,7 +211,7 @@ impl Task {
         out: &mut Vec<u8>,
         written: &mut Vec<Arc<Delivery>>,
     ) {
-        match self.slept.is_some_and(|(from, to)| (from..=to).contains(&delivery.time)) {
+        match self.slept.is_some_and(|(from, to)| (from..to).contains(&delivery.time)) {
             true => self.delayed(&delivery).write(out),
             false => delivery.stanza.write(out),
         }

@@ -106,9 +106,9 @@ settings! {
         restart session_tickets: bool = true;
         /// How often certificate files are looked at for a change.
         now watch_seconds: u32 = 10, in 1..=86_400;
-        /// Certificates, chosen by SNI and by the stream's `to`. Without one the server signs one itself on
-        /// its first start. A changed file is taken up without a restart, a pair that does not fit is
-        /// refused.
+        /// Certificates, chosen by SNI and by the stream's `to`; of several for one host (RSA and ECDSA,
+        /// say) a client gets the first that it can use. Without one the server signs one itself on its
+        /// first start. A changed file is taken up without a restart, a pair that does not fit is refused.
         now certificates: Tables<Certificate> = Tables::default();
     }
 }

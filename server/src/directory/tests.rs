@@ -31,7 +31,7 @@ async fn each_hash_has_a_salt_of_its_own_and_no_account_an_epoch_of_another() {
     }
     let mut salts = Vec::new();
     for name in ["romeo@example.com", "juliet@example.com"] {
-        let secrets = stage.router.store.secrets(&jid(name)).await.expect("reads").expect("there");
+        let secrets = stage.router.store.secrets(&jid(name)).await.expect("reads").expect("there").by_hash;
         assert_eq!(secrets.iter().map(|secret| secret.hash).collect::<Vec<_>>(), ScramHash::ALL);
         salts.extend(secrets.into_iter().map(|secret| secret.salt));
     }
@@ -56,7 +56,7 @@ async fn secrets_are_of_the_configured_hashes() {
     .await;
     stage.directory.create(&jid("romeo@example.com"), "wherefore").await.expect("made");
     let secrets = stage.router.store.secrets(&jid("romeo@example.com")).await.expect("reads").expect("there");
-    let mut hashes: Vec<ScramHash> = secrets.iter().map(|secret| secret.hash).collect();
+    let mut hashes: Vec<ScramHash> = secrets.by_hash.iter().map(|secret| secret.hash).collect();
     hashes.sort_unstable();
     assert_eq!(hashes, [ScramHash::Sha1, ScramHash::Sha256]);
 }

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
 use crate::storage::archive::{End, Filter};
@@ -29,6 +28,7 @@ struct Faults {
     writes: Option<StoreError>,
     reads: Option<StoreError>,
     delay: Option<Duration>,
+    read_delay: Option<Duration>,
     closed: bool,
 }
 
@@ -50,6 +50,11 @@ impl Memory {
     /// Every write and save takes this long before it is applied, until [`Memory::heal`].
     pub fn delay(&self, time: Duration) {
         self.faults.lock().delay = Some(time);
+    }
+
+    /// Every read takes this long until [`Memory::heal`].
+    pub fn delay_reads(&self, time: Duration) {
+        self.faults.lock().read_delay = Some(time);
     }
 
     /// Ends all faults, and opens again what was closed, as a restart would.
@@ -84,7 +89,13 @@ impl Memory {
             Some(error) => Err(error),
             None => read(&self.state.lock()),
         };
-        Box::pin(std::future::ready(answer))
+        match faults.read_delay {
+            None => Box::pin(std::future::ready(answer)),
+            Some(delay) => Box::pin(async move {
+                tokio::time::sleep(delay).await;
+                answer
+            }),
+        }
     }
 }
 
@@ -97,8 +108,14 @@ impl Users for Memory {
         self.read(|state| Ok(state.accounts.get(jid).map(|record| record.account.clone())))
     }
 
-    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Vec<ScramSecret>>> {
-        self.read(|state| Ok(state.accounts.get(jid).map(|record| record.secrets.clone())))
+    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Secrets>> {
+        self.read(|state| {
+            let record = state.accounts.get(jid);
+            Ok(record.map(|record| Secrets {
+                by_hash: record.secrets.clone(),
+                banned: record.account.banned.is_some(),
+            }))
+        })
     }
 
     fn verify<'a>(&'a self, _jid: &'a BareJid, _password: &'a str) -> StoreFut<'a, bool> {

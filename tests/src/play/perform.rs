@@ -133,6 +133,7 @@ impl Performance {
             OnStore::FailWrites(error) => store.fail_writes(error.clone()),
             OnStore::FailReads(error) => store.fail_reads(error.clone()),
             OnStore::Take(time) => store.delay(*time),
+            OnStore::TakeToRead(time) => store.delay_reads(*time),
             OnStore::Heal => store.heal(),
             OnStore::Holds(count) => {
                 let holds = store.count_messages();

@@ -125,6 +125,7 @@ pub enum OnStore {
     FailWrites(StoreError),
     FailReads(StoreError),
     Take(Duration),
+    TakeToRead(Duration),
     Heal,
     Holds(usize),
 }
@@ -336,6 +337,9 @@ fn on_store(phrase: &str) -> Result<OnStore, String> {
     }
     if let Some(kind) = phrase.strip_prefix("cannot be read: ") {
         return error(kind).map(OnStore::FailReads);
+    }
+    if let Some(time) = phrase.strip_prefix("takes ").and_then(|rest| rest.strip_suffix(" to read")) {
+        return duration(time).map(OnStore::TakeToRead);
     }
     if let Some(time) = phrase.strip_prefix("takes ") {
         return duration(time).map(OnStore::Take);

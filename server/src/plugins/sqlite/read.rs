@@ -30,16 +30,21 @@ impl Users for Sqlite {
         })
     }
 
-    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Vec<ScramSecret>>> {
+    /// For an account that does not exist somebody else's secrets are read, and thrown away.
+    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Secrets>> {
         Box::pin(async move {
-            let sql = "SELECT hash, salt, iterations, stored_key, server_key
-                       FROM account LEFT JOIN secret ON secret.owner = number WHERE jid = ?";
+            let sql = "WITH asked (number, known, banned) AS (
+                           SELECT number, TRUE, banned IS NOT NULL FROM account WHERE jid = ?1
+                           UNION ALL SELECT (SELECT min(owner) FROM secret), FALSE, FALSE
+                           WHERE NOT EXISTS (SELECT 1 FROM account WHERE jid = ?1)
+                       )
+                       SELECT known, banned, hash, salt, iterations, stored_key, server_key
+                       FROM asked LEFT JOIN secret ON secret.owner = number";
             let rows: Vec<SecretRow> = self.all(sqlx::query_as(sql).bind(jid.as_str())).await?;
-            if rows.is_empty() {
-                return Ok(None);
-            }
-            let secrets = rows.into_iter().filter(|row| row.0.is_some());
-            secrets.map(|row| secret(row, &self.named)).collect::<Result<_, _>>().map(Some)
+            let (known, banned) = rows.first().map_or((false, false), |row| (row.0, row.1));
+            let secrets = rows.into_iter().filter(|row| row.2.is_some());
+            let by_hash: Result<_, _> = secrets.map(|row| secret(row, &self.named)).collect();
+            if known { Ok(Some(Secrets { by_hash: by_hash?, banned })) } else { Ok(None) }
         })
     }
 
@@ -313,7 +318,7 @@ pub const ITEM: &str = "SELECT contact, name, groups, subscription, ask, approve
 
 pub type ItemRow = (String, String, String, String, bool, bool, Option<Vec<u8>>, bool, i64);
 type AccountRow = (i64, String, String, Option<String>);
-type SecretRow = (Option<String>, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>);
+type SecretRow = (bool, bool, Option<String>, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>);
 /// Id, time, stanza, owners.
 pub type SavedRow = (i64, String, Vec<u8>, Vec<u8>);
 
@@ -355,7 +360,7 @@ fn account((number, jid, created, banned): AccountRow, named: &Named) -> Result<
 
 fn secret(row: SecretRow, named: &Named) -> Result<ScramSecret, StoreError> {
     let garbled = || named.damaged("a password's secret is garbled");
-    let (Some(hash), Some(salt), Some(iterations), Some(stored_key), Some(server_key)) = row else {
+    let (_, _, Some(hash), Some(salt), Some(iterations), Some(stored_key), Some(server_key)) = row else {
         return Err(garbled());
     };
     let hash = ScramHash::from_name(&hash).ok_or_else(garbled)?;
