@@ -13,6 +13,7 @@ use crate::host::{HostBuilder, Module, Scope};
 use crate::router::hooks::{Answer, Letter, OnArrived, Verdict};
 use crate::router::storable::is_queued;
 use crate::router::{Router, wait};
+use crate::session::Session;
 use crate::storage::{AccountNumber, Owner};
 use crate::telemetry::bound::Bound;
 
@@ -44,16 +45,25 @@ impl OnArrived for Offline {
             true => Answer::Now(Verdict::Pass),
             false => {
                 let limit = u64::from(self.live.load().limits.offline_messages);
-                Answer::later(room(number, limit, router))
+                Answer::later(room(number, limit, letter.session().cloned(), router))
             }
         }
     }
 }
 
 /// Section 2: what there is no room for is refused, and its sender knows (behaviour 74).
-async fn room(owner: AccountNumber, limit: u64, router: &Router) -> Verdict {
-    match router.store.count_waiting(owner).await {
-        Ok(waiting) if waiting < limit => Verdict::Pass,
+async fn room(owner: AccountNumber, limit: u64, sender: Option<Arc<Session>>, router: &Router) -> Verdict {
+    let mut waiting = router.store.count_waiting(owner).await;
+    if let (Ok(count), Some(sender)) = (&waiting, sender) {
+        let under_way = sender.inbound.pending().0 as u64;
+        if under_way > 0 && *count < limit && count + under_way >= limit {
+            // What the sender sent just before is not in the store yet, and may be what fills it.
+            sender.inbound.below(1, usize::MAX).await;
+            waiting = router.store.count_waiting(owner).await;
+        }
+    }
+    match waiting {
+        Ok(count) if count < limit => Verdict::Pass,
         Ok(_) => {
             router.metrics.refused(Bound::OfflineMessages);
             Verdict::Refuse(StanzaError::service_unavailable())

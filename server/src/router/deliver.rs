@@ -21,6 +21,11 @@ impl Router {
         let stanza = self.with_stanza_id(&letter.stanza, owner, id);
         let delivery = Arc::new(Delivery::saved(stanza, letter.time, id));
         let given = self.give(&delivery, to);
+        if given.is_empty() && id.is_none() {
+            // It is gone: no session of its recipient gets a copy of what its sender hears is refused.
+            self.undelivered(letter);
+            return false;
+        }
         self.after_delivery(letter, &delivery, &given);
         !given.is_empty()
     }
@@ -30,13 +35,15 @@ impl Router {
     pub(super) fn deliver_unsaved(self: &Arc<Self>, letter: Letter, to: &Jid) -> Option<Letter> {
         let delivery = Arc::new(Delivery::new(letter.stanza.clone(), letter.time));
         let given = self.give(&delivery, to);
-        if given.is_empty() && !letter.owners.is_empty() {
+        if !given.is_empty() {
+            self.after_delivery(&letter, &delivery, &given);
+            return None;
+        }
+        if !letter.owners.is_empty() {
             return Some(letter);
         }
-        self.after_delivery(&letter, &delivery, &given);
-        if given.is_empty() {
-            self.untaken(&letter);
-        }
+        self.undelivered(&letter);
+        self.untaken(&letter);
         None
     }
 
