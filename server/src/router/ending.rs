@@ -8,6 +8,7 @@ use smallvec::smallvec;
 use xmpp_core::{Kind, Stanza, StanzaError, Type, ns};
 
 use super::Router;
+use super::backlog::add_delay;
 use super::commit::Pending;
 use super::hooks::{Letter, Sender};
 use super::message::unavailable;
@@ -70,8 +71,11 @@ impl Router {
     /// session of the account.
     async fn save_left(self: &Arc<Self>, session: &Session, delivery: &Delivery) {
         let Ok(Some(recipient)) = self.accounts.find(&session.jid.bare()).get().await else { return };
+        let mut stanza = delivery.stanza.clone();
+        // Another session is given it at once, but it came long ago.
+        add_delay(&mut stanza, session.jid.domain(), delivery.time);
         let letter = Letter {
-            stanza: delivery.stanza.clone(),
+            stanza,
             sender: Sender::Server,
             sender_account: None,
             owners: smallvec![Owner::queued(recipient.number)],
