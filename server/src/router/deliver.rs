@@ -55,7 +55,7 @@ impl Router {
         sessions.filter(|session| session.put(delivery.clone()) == Put::Put).collect()
     }
 
-    fn after_delivery(self: &Arc<Self>, letter: &Letter, delivery: &Delivery, given: &[Arc<Session>]) {
+    fn after_delivery(self: &Arc<Self>, letter: &Letter, delivery: &Arc<Delivery>, given: &[Arc<Session>]) {
         let delivered = Delivered {
             stanza: &delivery.stanza,
             sent: &letter.stanza,
@@ -63,6 +63,7 @@ impl Router {
             time: delivery.time,
             recipient: letter.recipient.as_ref().map(|r| &r.jid),
             sender: letter.session(),
+            original: Some(delivery),
             given,
         };
         self.host().delivered.iter().for_each(|(_, hook)| hook.on_delivered(&delivered, self));
@@ -82,6 +83,7 @@ impl Router {
                 time: letter.time,
                 recipient: None,
                 sender: letter.session(),
+                original: None,
                 given: &[],
             };
             self.host().delivered.iter().for_each(|(_, hook)| hook.on_delivered(&delivered, self));
@@ -98,6 +100,7 @@ impl Router {
                 time: error.time,
                 recipient: Some(&session.jid.bare()),
                 sender: None,
+                original: None,
                 given: std::slice::from_ref(session),
             };
             self.host().delivered.iter().for_each(|(_, hook)| hook.on_delivered(&delivered, self));

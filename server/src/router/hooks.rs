@@ -11,7 +11,7 @@ use xmpp_core::{BareJid, Element, Jid, Stanza, StanzaError};
 
 use crate::accounts::AccountInfo;
 use crate::router::Router;
-use crate::session::Session;
+use crate::session::{Delivery, Session};
 use crate::storage::{Fut, Millis, Owner};
 
 /// A hook's answer: mostly at once, and only where a store must be asked, later.
@@ -99,6 +99,8 @@ pub struct Delivered<'a> {
     pub recipient: Option<&'a BareJid>,
     /// The session that sent it, if it came from one.
     pub sender: Option<&'a Arc<Session>>,
+    /// What these were given; none where it went to nobody but the sender's own.
+    pub original: Option<&'a Arc<Delivery>>,
     /// Those that were given the original.
     pub given: &'a [Arc<Session>],
 }
