@@ -19,6 +19,9 @@ use crate::storage::Owner;
 impl Router {
     /// Takes an ended session out of the world. `left`: what its client did not take, in order.
     pub async fn close_session(self: &Arc<Self>, session: &Arc<Session>, end: End, left: Vec<Arc<Delivery>>) {
+        for (_, hook) in &self.host().session {
+            hook.on_ending(session, self).get().await;
+        }
         let next = self.cluster.close(&session.jid, session.id).await.ok().flatten();
         for (_, hook) in &self.host().session {
             hook.on_ended(session, self).get().await;

@@ -127,6 +127,11 @@ pub trait OnSession: Send + Sync {
     fn on_available<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
         Answer::Now(())
     }
+    /// It is gone for good, and still in the session table: who takes its address over waits for this,
+    /// so that no news of the old one comes behind news of the new one (behaviour 30).
+    fn on_ending<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
+        Answer::Now(())
+    }
     /// It is gone for good, and out of the session table; its queues are not yet disposed of.
     fn on_ended<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
         Answer::Now(())
