@@ -18,6 +18,7 @@ use crate::router::Router;
 use crate::session::link::Said;
 use crate::session::{Delivery, Session};
 use crate::storage::Millis;
+use crate::telemetry::bound::Bound;
 use crate::telemetry::labels::SessionState;
 
 /// One write carries at most about this much.
@@ -220,6 +221,13 @@ impl Task {
             Some(unacknowledged) => {
                 let bytes = delivery.bytes as usize;
                 unacknowledged.queue.push(delivery, bytes);
+                // From here on nothing more is written until the client acknowledges some.
+                if unacknowledged.queue.is_full() {
+                    let stanzas = unacknowledged.queue.len() >= self.settings.unacknowledged_stanzas;
+                    let bound =
+                        if stanzas { Bound::UnacknowledgedStanzas } else { Bound::UnacknowledgedBytes };
+                    self.router.metrics.refused(bound);
+                }
             }
             None if delivery.stanza.kind == Kind::Message => written.push(delivery),
             None => {}
@@ -253,6 +261,9 @@ impl Task {
         while self.hold.len() < self.settings.unacknowledged_stanzas {
             let Some(delivery) = self.peeked.take().or_else(|| self.mail.try_recv().ok()) else { return };
             self.hold_back(delivery);
+            if self.hold.len() == self.settings.unacknowledged_stanzas {
+                self.router.metrics.refused(Bound::UnacknowledgedStanzas);
+            }
         }
     }
 
@@ -281,10 +292,13 @@ impl Task {
     }
 
     pub(super) async fn write(&self, socket: &Socket, mut bytes: &[u8]) -> bool {
-        let stalled = Instant::now() + self.settings.write_timeout;
+        let mut stalled = Instant::now() + self.settings.write_timeout;
         loop {
             let attempt = match bytes.is_empty() {
-                false => socket.try_write(bytes).map(|taken| bytes = &bytes[taken..]),
+                false => socket.try_write(bytes).map(|taken| {
+                    bytes = &bytes[taken..];
+                    stalled = Instant::now() + self.settings.write_timeout;
+                }),
                 true => match socket.try_flush() {
                     Ok(()) => return true,
                     Err(e) => Err(e),
@@ -301,7 +315,10 @@ impl Task {
                     let gone = self.session.ended().is_some() || self.session.link.replaces_connection();
                     if gone { return false }
                 }
-                _ = tokio::time::sleep_until(stalled) => return false,
+                _ = tokio::time::sleep_until(stalled) => {
+                    self.router.metrics.refused(Bound::WriteTimeoutSeconds);
+                    return false;
+                }
             }
         }
     }

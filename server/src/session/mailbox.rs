@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use xmpp_core::{Kind, Stanza};
 
-use super::{BEHIND_BACKLOG, Backlog, End, REMEMBERED_IDS, Session, State};
+use super::{BEHIND_BACKLOG, Backlog, End, Full, REMEMBERED_IDS, Session, State};
 use crate::storage::{MessageId, Millis};
 
 /// A stanza for one session. Shared where several sessions get the same bytes.
@@ -108,7 +108,7 @@ impl Session {
                 // What is saved still waits, and the flush comes by once more.
                 false if delivery.saved.is_some() => *again = true,
                 false => {
-                    state.end = Some(End::Slow);
+                    state.end = Some(End::Slow(Full::Stanzas));
                     self.wake.notify_one();
                     return Put::Full;
                 }
@@ -173,7 +173,7 @@ impl Session {
         // The id is noted only for what is really in the mailbox.
         if full || self.mail.capacity() == 0 {
             self.bounds.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            state.end = Some(End::Slow);
+            state.end = Some(End::Slow(if full { Full::Bytes } else { Full::Stanzas }));
             self.wake.notify_one();
             return Put::Full;
         }
@@ -182,7 +182,7 @@ impl Session {
             Ok(()) => Put::Put,
             Err(_) => {
                 self.bounds.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                state.end.get_or_insert(End::Slow);
+                state.end.get_or_insert(End::Slow(Full::Stanzas));
                 self.wake.notify_one();
                 Put::Full
             }
