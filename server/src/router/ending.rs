@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use xmpp_core::{Kind, Stanza, StanzaError, Type, ns};
 
 use super::Router;
+use super::backlog::add_delay;
 use super::commit::Pending;
 use super::hooks::{Letter, Sender};
 use super::message::unavailable;
@@ -19,6 +20,9 @@ use crate::storage::Owner;
 impl Router {
     /// Takes an ended session out of the world. `left`: what its client did not take, in order.
     pub async fn close_session(self: &Arc<Self>, session: &Arc<Session>, end: End, left: Vec<Arc<Delivery>>) {
+        for (_, hook) in &self.host().session {
+            hook.on_ending(session, self).get().await;
+        }
         let next = self.cluster.close(&session.jid, session.id).await.ok().flatten();
         for (_, hook) in &self.host().session {
             hook.on_ended(session, self).get().await;
@@ -71,8 +75,11 @@ impl Router {
     /// session of the account.
     async fn save_left(self: &Arc<Self>, session: &Session, delivery: &Delivery) {
         let Ok(Some(recipient)) = self.accounts.find(&session.jid.bare()).get().await else { return };
+        let mut stanza = delivery.stanza.clone();
+        // Another session is given it at once, but it came long ago.
+        add_delay(&mut stanza, session.jid.domain(), delivery.time);
         let letter = Letter {
-            stanza: delivery.stanza.clone(),
+            stanza,
             sender: Sender::Server,
             sender_account: None,
             owners: smallvec![Owner::queued(recipient.number)],
