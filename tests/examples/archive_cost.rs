@@ -72,10 +72,13 @@ fn draft(number: u64) -> Draft {
     Draft { time: START + number * 100, owners, stanza }
 }
 
+/// What the page of a number asks for.
+type Question = Box<dyn Fn(u64) -> (Filter, End)>;
+
 async fn pages(store: &Sqlite, messages: u64, last: MessageId) {
     let at = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % messages;
     let all = Filter::default();
-    let kinds: [(&str, Box<dyn Fn(u64) -> (Filter, End)>); 5] = [
+    let kinds: [(&str, Question); 5] = [
         ("the last page", Box::new(|_| (Filter::default(), End::Newest))),
         (
             "behind an id",

@@ -1,6 +1,7 @@
 //! The end of a session: the stream is told, the table, the modules, and what was in its queues goes
 //! where it must (messages.md, rule 11).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,7 +107,7 @@ impl Task {
                 self.encode(delivery, &mut out.0, &mut written);
             }
         }
-        if let Some(error) = stream_error(end) {
+        if let Some(error) = stream_error(end, self.session.end_reason()) {
             self.router.metrics.stream_error(&error);
             out.0.extend_from_slice(&error.to_xml());
         }
@@ -139,14 +140,15 @@ impl Task {
     }
 }
 
-fn stream_error(end: End) -> Option<StreamError> {
+fn stream_error(end: End, reason: Option<String>) -> Option<StreamError> {
     match end {
         End::Closed | End::Failed | End::Lost => None,
         End::Replaced => Some(StreamError::new(StreamCondition::Conflict)),
-        End::Kicked => Some(
-            StreamError::new(StreamCondition::PolicyViolation)
-                .with_text("the session was ended by an operator"),
-        ),
+        End::Kicked => {
+            let error = StreamError::new(StreamCondition::PolicyViolation);
+            let text = reason.map_or(Cow::Borrowed("the session was ended by an operator"), Cow::Owned);
+            Some(error.with_text(text))
+        }
         End::Removed => {
             Some(StreamError::new(StreamCondition::NotAuthorized).with_text("the account is gone"))
         }

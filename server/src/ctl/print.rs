@@ -164,6 +164,9 @@ fn change(Changed { key, old, new }: &Changed) -> String {
 }
 
 fn sent(result: &Value) -> String {
+    if let Some(answer) = result["answer"].as_str() {
+        return answer.to_owned();
+    }
     match result["id"].as_str() {
         Some(id) => format!("Sent, with id {id}"),
         None => "Sent".to_owned(),

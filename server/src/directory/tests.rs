@@ -125,6 +125,20 @@ async fn contacts_of_a_removed_account_see_it_go() {
     assert!(told("subscription='none'") >= 1, "{received:?}");
 }
 
+/// The removal changes the rosters of its contacts, whose own changes come before or behind it.
+#[tokio::test(start_paused = true)]
+async fn a_removal_waits_for_its_turn_with_the_contacts() {
+    let stage = Stage::new().await;
+    stage.befriend("romeo@example.com", "juliet@example.com").await;
+    let turn = stage.router.turn(&[jid("juliet@example.com")]).await;
+    let directory = stage.directory.clone();
+    let removal = tokio::spawn(async move { directory.remove(&jid("romeo@example.com")).await });
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert!(!removal.is_finished(), "a change of a contact's roster is under way");
+    drop(turn);
+    assert_eq!(removal.await.expect("no panic"), Ok(()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_ban_ends_the_sessions_and_keeps_the_account() {
     let stage = Stage::new().await;

@@ -1,6 +1,8 @@
 //! In-band registration (XEP-0077): accounts for those who have none, a new password, and an end. Off
 //! unless the operator wants it; so many accounts from one address, and no more.
 
+mod form;
+
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -202,20 +204,31 @@ impl Request {
             let alone = query.elements().count() == 1;
             return if alone { Ok(Request::Remove) } else { Err(StanzaError::bad_request()) };
         }
-        let text =
-            |name| query.find(name, ns::REGISTER).map(Element::content).filter(|text| !text.is_empty());
-        Ok(Request::Account { username: text("username"), password: text("password") })
+        // Section 4: the form goes before the fields.
+        if let Some(form) = query.find("x", ns::DATA_FORMS) {
+            return form::read(form);
+        }
+        let text = |name| query.find(name, ns::REGISTER).map(Element::content);
+        Ok(Request::account(text("username"), text("password")))
+    }
+
+    fn account(username: Option<String>, password: Option<String>) -> Request {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Request::Account { username: given(username), password: given(password) }
     }
 }
 
-/// What somebody without an account is to tell (section 3.1).
+const INSTRUCTIONS: &str = "Choose a user name and a password.";
+
+/// What somebody without an account is to tell (section 3.1), in fields and as a form for those who know
+/// data forms (section 4).
 fn fields() -> Element {
-    let instructions = "Choose a user name and a password.";
     let field = |name| Element::new(name, ns::REGISTER);
     Element::new("query", ns::REGISTER)
-        .child(field("instructions").text(instructions))
+        .child(field("instructions").text(INSTRUCTIONS))
         .child(field("username"))
         .child(field("password"))
+        .child(form::empty(INSTRUCTIONS))
 }
 
 /// What is on file: the name, which the asker knows, and no password, which nobody knows.

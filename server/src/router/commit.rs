@@ -112,11 +112,7 @@ impl Router {
     /// Behind the save, or in the turn of what needed none.
     fn go_on(self: &Arc<Self>, letter: Letter, behind: Behind) {
         match behind {
-            Behind::Deliver(to) => {
-                if !self.deliver(&letter, &to) && letter.recipients().is_none() {
-                    self.untaken(&letter);
-                }
-            }
+            Behind::Deliver(to) => self.deliver(&letter, &to),
             Behind::GiveUp(verdict) => drop(self.conclude(&letter, verdict)),
         }
     }

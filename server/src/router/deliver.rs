@@ -15,8 +15,8 @@ use crate::storage::{AccountNumber, MessageId};
 type Given = SmallVec<[Arc<Session>; 4]>;
 
 impl Router {
-    /// Delivers a message that is saved or that needs no save. False when nobody took it.
-    pub(super) fn deliver(self: &Arc<Self>, letter: &Letter, to: &Jid) -> bool {
+    /// Delivers a message that is saved or that needs no save.
+    pub(super) fn deliver(self: &Arc<Self>, letter: &Letter, to: &Jid) {
         // What only the sender's archive keeps does not wait for its recipient.
         let saved = letter.recipients().zip(letter.saved);
         let stanza = match (saved, &letter.recipient) {
@@ -27,8 +27,11 @@ impl Router {
         };
         let delivery = Arc::new(Delivery::saved(stanza, letter.time, saved.map(|(_, id)| id)));
         let given = self.give(&delivery, to);
-        self.after_delivery(letter, &delivery, &given);
-        !given.is_empty()
+        if given.is_empty() && saved.is_none() {
+            self.untaken(letter);
+        } else {
+            self.after_delivery(letter, &delivery, &given);
+        }
     }
 
     /// Delivers without a save. Gives the letter back when nobody took it and it is of the kind that
@@ -36,13 +39,14 @@ impl Router {
     pub(super) fn deliver_unsaved(self: &Arc<Self>, letter: Letter, to: &Jid) -> Option<Letter> {
         let delivery = Arc::new(Delivery::new(letter.stanza.clone(), letter.time));
         let given = self.give(&delivery, to);
-        if given.is_empty() && !letter.owners.is_empty() {
+        if !given.is_empty() {
+            self.after_delivery(&letter, &delivery, &given);
+            return None;
+        }
+        if !letter.owners.is_empty() {
             return Some(letter);
         }
-        self.after_delivery(&letter, &delivery, &given);
-        if given.is_empty() {
-            self.untaken(&letter);
-        }
+        self.untaken(&letter);
         None
     }
 
@@ -54,7 +58,7 @@ impl Router {
         sessions.filter(|session| session.put(delivery.clone()) == Put::Put).collect()
     }
 
-    fn after_delivery(self: &Arc<Self>, letter: &Letter, delivery: &Delivery, given: &[Arc<Session>]) {
+    fn after_delivery(self: &Arc<Self>, letter: &Letter, delivery: &Arc<Delivery>, given: &[Arc<Session>]) {
         let delivered = Delivered {
             stanza: &delivery.stanza,
             sent: &letter.stanza,
@@ -63,6 +67,7 @@ impl Router {
             time: delivery.time,
             recipient: letter.recipient.as_ref().map(|r| &r.jid),
             sender: letter.session(),
+            original: Some(delivery),
             given,
         };
         self.host().delivered.iter().for_each(|(_, hook)| hook.on_delivered(&delivered, self));
@@ -83,6 +88,7 @@ impl Router {
                 time: letter.time,
                 recipient: None,
                 sender: letter.session(),
+                original: None,
                 given: &[],
             };
             self.host().delivered.iter().for_each(|(_, hook)| hook.on_delivered(&delivered, self));
@@ -100,6 +106,7 @@ impl Router {
                 time: error.time,
                 recipient: Some(&session.jid.bare()),
                 sender: None,
+                original: None,
                 given: std::slice::from_ref(session),
             };
             self.host().delivered.iter().for_each(|(_, hook)| hook.on_delivered(&delivered, self));

@@ -7,6 +7,7 @@ use cluster::SessionId;
 use xmpp_core::{Kind, Stanza, StanzaError, Type, ns};
 
 use super::Router;
+use super::backlog::add_delay;
 use super::commit::Pending;
 use super::hooks::{Letter, Sender};
 use super::message::unavailable;
@@ -17,6 +18,9 @@ use crate::storage::Owner;
 impl Router {
     /// Takes an ended session out of the world. `left`: what its client did not take, in order.
     pub async fn close_session(self: &Arc<Self>, session: &Arc<Session>, end: End, left: Vec<Arc<Delivery>>) {
+        for (_, hook) in &self.host().session {
+            hook.on_ending(session, self).get().await;
+        }
         let next = self.cluster.close(&session.jid, session.id).await.ok().flatten();
         for (_, hook) in &self.host().session {
             hook.on_ended(session, self).get().await;
@@ -69,7 +73,10 @@ impl Router {
     /// session of the account.
     async fn save_left(self: &Arc<Self>, session: &Session, delivery: &Delivery) {
         let Ok(Some(recipient)) = self.accounts.find(&session.jid.bare()).get().await else { return };
-        let mut letter = Letter::new(delivery.stanza.clone(), Sender::Server, delivery.time);
+        let mut stanza = delivery.stanza.clone();
+        // Another session is given it at once, but it came long ago.
+        add_delay(&mut stanza, session.jid.domain(), delivery.time);
+        let mut letter = Letter::new(stanza, Sender::Server, delivery.time);
         letter.owners.push(Owner::queued(recipient.number));
         letter.recipient = Some(recipient);
         // Not to the full address: that session is gone.

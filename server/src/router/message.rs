@@ -39,10 +39,7 @@ impl Router {
                 self.undelivered(&letter);
                 return self.give_up(letter, Verdict::Drop).await;
             }
-            Targets::Nobody if letter.owners.is_empty() => {
-                self.undelivered(&letter);
-                return self.untaken(&letter);
-            }
+            Targets::Nobody if letter.owners.is_empty() => return self.untaken(&letter),
             Targets::Nobody | Targets::Sessions(_) => {}
         }
         let save_first = self.saves_first(&letter, &to);
@@ -79,8 +76,10 @@ impl Router {
     }
 
     /// Nobody is there for a message that is not queued. Its sender learns of it if it said something
-    /// (messages.md, rule 11), and hears nothing about a chat state.
+    /// (messages.md, rule 11), and hears nothing about a chat state. No session of its recipient gets a copy
+    /// of what is refused.
     pub(super) fn untaken(self: &Arc<Self>, letter: &Letter) -> Fate {
+        self.undelivered(letter);
         let says_something = letter.stanza.payload.has("body", xmpp_core::ns::CLIENT);
         let silent = matches!(letter.stanza.type_, Type::Headline | Type::Error) || !says_something;
         if !silent {

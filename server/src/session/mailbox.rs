@@ -25,6 +25,8 @@ pub struct Delivery {
     pub bytes: u32,
     /// One of the sessions that share it has taken it.
     taken: AtomicBool,
+    /// What it is a copy of, where that is not saved: who took the copy has it.
+    original: Option<Arc<Delivery>>,
 }
 
 /// What became of a stanza that was put into a session.
@@ -64,6 +66,7 @@ impl Delivery {
             asked_for: false,
             bytes,
             taken: AtomicBool::new(false),
+            original: None,
         }
     }
 
@@ -71,17 +74,23 @@ impl Delivery {
         Delivery { saved: id, ..Delivery::new(stanza, time) }
     }
 
-    pub fn copy(stanza: Stanza, time: Millis, id: Option<MessageId>) -> Delivery {
-        Delivery { saved: id, copy: true, ..Delivery::new(stanza, time) }
+    /// `of`: the message that the session is given by this, if it is its account's.
+    pub fn copy(stanza: Stanza, time: Millis, of: Option<&Arc<Delivery>>) -> Delivery {
+        let saved = of.and_then(|original| original.saved);
+        let original = of.filter(|_| saved.is_none()).cloned();
+        Delivery { saved, copy: true, original, ..Delivery::new(stanza, time) }
     }
 
     /// An archive's result; `id` where the message still waits for the account: it is taken by this too.
     pub fn result(stanza: Stanza, time: Millis, id: Option<MessageId>) -> Delivery {
-        Delivery { asked_for: true, ..Delivery::copy(stanza, time, id) }
+        Delivery { saved: id, copy: true, asked_for: true, ..Delivery::new(stanza, time) }
     }
 
     pub fn note_taken(&self) {
         self.taken.store(true, Ordering::Relaxed);
+        if let Some(original) = &self.original {
+            original.note_taken();
+        }
     }
 
     pub fn was_taken(&self) -> bool {
