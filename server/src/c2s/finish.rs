@@ -59,7 +59,7 @@ impl Task {
         ping.with_child(&Element::new("ping", ns::PING)).write(&mut self.due);
     }
 
-    pub(super) async fn finish(mut self, end: End) {
+    pub(super) async fn finish(mut self: Box<Self>, end: End) {
         self.hear();
         self.set_sleeping(false);
         if end == End::Slow {
@@ -115,11 +115,7 @@ impl Task {
         while let Some(delivery) = self.hold.pop() {
             left.push(delivery);
         }
-        left.extend(self.peeked.take());
-        self.mail.close();
-        while let Ok(delivery) = self.mail.try_recv() {
-            left.push(delivery);
-        }
+        left.extend(std::iter::from_fn(|| self.session.take()));
         left
     }
 }

@@ -1,9 +1,11 @@
 //! A connection's two directions behind one type, driven by readiness: an idle connection waits
 //! without a read or a write buffer of ours.
 
+use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use rustls::ServerConnection;
@@ -43,11 +45,17 @@ impl Socket {
         }
     }
 
+    /// One waiter at a time. By polling, because every idle connection carries this wait: tokio's own
+    /// `readable` would need twenty times the memory.
     pub async fn readable(&self) -> io::Result<()> {
+        poll_fn(|context| self.poll_readable(context)).await
+    }
+
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Socket::Plain(stream) | Socket::Tls(stream, _) => stream.readable().await,
-            Socket::Pipe(pipe) => pipe.readable().await,
-            Socket::Closed => Err(closed()),
+            Socket::Plain(stream) | Socket::Tls(stream, _) => stream.poll_read_ready(context),
+            Socket::Pipe(pipe) => pipe.poll_readable(context),
+            Socket::Closed => Poll::Ready(Err(closed())),
         }
     }
 
@@ -90,29 +98,31 @@ impl Socket {
     }
 
     /// Sends what TLS held back; `WouldBlock` while some is left.
-    pub fn try_flush(&self) -> io::Result<()> {
+    fn try_flush(&self) -> io::Result<()> {
         match self {
             Socket::Tls(stream, connection) => write_tls(stream, &mut connection.lock()),
             Socket::Plain(_) | Socket::Pipe(_) | Socket::Closed => Ok(()),
         }
     }
 
+    /// Writes and sends all that goes without waiting. `WouldBlock`: what is left is left in `bytes`, or
+    /// in TLS.
+    pub fn try_write_all(&self, bytes: &mut &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let taken = self.try_write(bytes)?;
+            *bytes = &bytes[taken..];
+        }
+        self.try_flush()
+    }
+
     /// Writes everything, waiting where it must.
     pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.try_write(bytes) {
-                Ok(taken) => bytes = &bytes[taken..],
+        loop {
+            match self.try_write_all(&mut bytes) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
-                Err(e) => return Err(e),
+                done => return done,
             }
         }
-        while let Err(e) = self.try_flush() {
-            match e.kind() {
-                io::ErrorKind::WouldBlock => self.writable().await?,
-                _ => return Err(e),
-            }
-        }
-        Ok(())
     }
 
     /// Says goodbye to TLS and closes the sending side, as far as that goes without waiting.
