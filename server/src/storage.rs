@@ -5,6 +5,7 @@
 //! lets an embedded store be replicated later. Plugins depend on this module and on nothing else of
 //! the server; modules see the traits and never a plugin.
 
+pub mod archive;
 pub mod refusal;
 pub mod roster;
 pub mod subscription;
@@ -18,6 +19,7 @@ use smallvec::SmallVec;
 use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
+pub use archive::{Archive, Peer};
 pub use roster::{Roster, RosterChange, RosterItem, RosterLimits, RosterVersion, Subscription};
 pub use write::{Write, Written};
 
@@ -108,12 +110,14 @@ pub trait Rosters: Send + Sync {
     fn blocked<'a>(&'a self, owner: AccountNumber) -> StoreFut<'a, Vec<Jid>>;
 }
 
-/// A message that waits for its owner.
+/// A saved message, as one of its owners gets it back.
 #[derive(Debug, Clone)]
-pub struct Waiting {
+pub struct Saved {
     pub id: MessageId,
-    /// When it was saved.
+    /// When it came.
     pub time: Millis,
+    /// Is it in the owner's archive? Else it only waits.
+    pub archived: bool,
     /// The stanza as [`xmpp_core::Stanza::read`] takes it.
     pub stanza: Bytes,
 }
@@ -126,7 +130,7 @@ pub trait OfflineQueue: Send + Sync {
         owner: AccountNumber,
         after: MessageId,
         limit: usize,
-    ) -> StoreFut<'a, Vec<Waiting>>;
+    ) -> StoreFut<'a, Vec<Saved>>;
     /// How many wait. Cheap enough to be asked for each message to an absent account: from memory
     /// once the owner is known.
     fn count_waiting<'a>(&'a self, owner: AccountNumber) -> StoreFut<'a, u64>;
@@ -154,6 +158,15 @@ pub trait Items: Send + Sync {
 pub struct Owner {
     pub account: AccountNumber,
     pub role: Role,
+    /// The other party, by which an archive is searched.
+    pub peer: Peer,
+}
+
+impl Owner {
+    /// The message waits for the account, and is in no archive of it.
+    pub fn queued(account: AccountNumber) -> Owner {
+        Owner { account, role: Role::QUEUED, peer: Peer::default() }
+    }
 }
 
 /// A message waits for an inbound owner; an archive keeps it. `Sent` entries never wait.
@@ -174,12 +187,12 @@ impl Role {
 pub struct Draft {
     pub time: Millis,
     pub owners: SmallVec<[Owner; 2]>,
-    /// As [`Waiting::stanza`].
+    /// As [`Saved::stanza`].
     pub stanza: Bytes,
 }
 
 /// Everything durable. The reading traits above, and two ways to write.
-pub trait Store: Users + Rosters + OfflineQueue + Items {
+pub trait Store: Users + Rosters + OfflineQueue + Archive + Items {
     /// Applies one write, durable when this returns. Concurrent writes share a commit.
     fn write<'a>(&'a self, write: Write) -> StoreFut<'a, Written>;
     /// Saves messages in one commit, all or none, durable when this returns. The ids increase in

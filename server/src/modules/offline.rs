@@ -13,7 +13,7 @@ use crate::host::{HostBuilder, Module, Scope};
 use crate::router::hooks::{Answer, Letter, OnArrived, Verdict};
 use crate::router::storable::is_queued;
 use crate::router::{Router, wait};
-use crate::storage::{AccountNumber, Owner, Role};
+use crate::storage::{AccountNumber, Owner};
 use crate::telemetry::bound::Bound;
 
 pub struct Offline {
@@ -37,7 +37,7 @@ impl OnArrived for Offline {
             return Answer::Now(Verdict::Pass);
         };
         let (number, jid) = (recipient.number, recipient.jid.clone());
-        letter.owners.push(Owner { account: number, role: Role::QUEUED });
+        letter.owners.push(Owner::queued(number));
         let entries = router.cluster.find(&jid);
         let addressed = |entry: &cluster::Entry| letter.stanza.to.as_ref().is_some_and(|to| *to == entry.jid);
         match entries.iter().any(|e| e.presence == Presence::Willing || addressed(e)) {

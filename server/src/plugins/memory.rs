@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
+use crate::storage::archive::{End, Filter};
 use crate::storage::*;
 use state::State;
 
@@ -166,7 +167,7 @@ impl OfflineQueue for Memory {
         owner: AccountNumber,
         after: MessageId,
         limit: usize,
-    ) -> StoreFut<'a, Vec<Waiting>> {
+    ) -> StoreFut<'a, Vec<Saved>> {
         self.read(|state| Ok(state.waiting(owner, after, limit)))
     }
 
@@ -176,6 +177,37 @@ impl OfflineQueue for Memory {
 
     fn taken(&self, owner: AccountNumber, id: MessageId) {
         self.state.lock().taken(owner, id);
+    }
+}
+
+impl Archive for Memory {
+    fn archived<'a>(
+        &'a self,
+        owner: AccountNumber,
+        filter: &'a Filter,
+        end: End,
+        limit: usize,
+    ) -> StoreFut<'a, Vec<Saved>> {
+        self.read(|state| {
+            let matching = state.archived(owner, filter).map(|(id, kept)| kept.saved(id, owner));
+            Ok(match end {
+                End::Oldest => matching.take(limit).collect(),
+                End::Newest => {
+                    let mut page: Vec<Saved> = matching.rev().take(limit).collect();
+                    page.reverse();
+                    page
+                }
+            })
+        })
+    }
+
+    fn count_archived<'a>(
+        &'a self,
+        owner: AccountNumber,
+        filter: &'a Filter,
+        at_most: u64,
+    ) -> StoreFut<'a, u64> {
+        self.read(|state| Ok((state.archived(owner, filter).count() as u64).min(at_most)))
     }
 }
 

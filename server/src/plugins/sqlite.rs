@@ -10,6 +10,7 @@
 
 mod append;
 mod apply;
+mod archive;
 mod books;
 mod chores;
 mod delete;

@@ -13,7 +13,7 @@ use super::hooks::{Letter, Sender};
 use super::message::unavailable;
 use super::storable::is_queued;
 use crate::session::{Delivery, End, Session};
-use crate::storage::{Owner, Role};
+use crate::storage::Owner;
 
 impl Router {
     /// Takes an ended session out of the world. `left`: what its client did not take, in order.
@@ -74,7 +74,7 @@ impl Router {
             stanza: delivery.stanza.clone(),
             sender: Sender::Server,
             sender_account: None,
-            owners: smallvec![Owner { account: recipient.number, role: Role::QUEUED }],
+            owners: smallvec![Owner::queued(recipient.number)],
             recipient: Some(recipient),
             time: delivery.time,
         };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use server::plugins::memory::Memory;
 use server::plugins::sqlite::{Options, Sqlite};
 use server::storage::{
-    AccountNumber, Draft, MessageId, Owner, Role, Store, StoreError, Waiting, Write, Written,
+    AccountNumber, Draft, MessageId, Owner, Peer, Role, Saved, Store, StoreError, Write, Written,
 };
 use tempfile::TempDir;
 use xmpp_core::BareJid;
@@ -67,7 +67,7 @@ impl Stage {
         ids[0]
     }
 
-    pub async fn waiting(&self, owner: AccountNumber) -> Vec<Waiting> {
+    pub async fn waiting(&self, owner: AccountNumber) -> Vec<Saved> {
         self.store.waiting(owner, MessageId(0), 100_000).await.expect("the store reads")
     }
 
@@ -90,7 +90,7 @@ pub fn bare(text: &str) -> BareJid {
 }
 
 pub fn draft<const N: usize>(owners: [(AccountNumber, Role); N], body: &str) -> Draft {
-    let owners = owners.into_iter().map(|(account, role)| Owner { account, role }).collect();
+    let owners = owners.into_iter().map(|(account, role)| Owner { account, role, peer: Peer(7) }).collect();
     Draft { time: 1_795_261_800_123, owners, stanza: Bytes::from(body.to_owned()) }
 }
 

@@ -10,6 +10,7 @@ use xmpp_core::{BareJid, Jid};
 use super::Sqlite;
 use super::apply::Change;
 use super::failure::Named;
+use super::packed::unpack_owners;
 use crate::storage::*;
 
 /// How often an owner's messages are counted while entries are made and deleted, for a count that can
@@ -148,25 +149,26 @@ impl OfflineQueue for Sqlite {
         owner: AccountNumber,
         after: MessageId,
         limit: usize,
-    ) -> StoreFut<'a, Vec<Waiting>> {
+    ) -> StoreFut<'a, Vec<Saved>> {
         Box::pin(async move {
             let sources = self.books.lock().waiting(owner, after, limit);
             // What was taken and is not deleted yet is read for nothing. The entries of an account that
             // went are still there for a while.
             let entries_limit = limit.saturating_add(sources.taken.len());
-            let sql = "SELECT waiting.id, time, stanza FROM waiting JOIN message ON message.id = waiting.id
+            let sql =
+                "SELECT waiting.id, time, stanza, owners FROM waiting JOIN message ON message.id = waiting.id
                        WHERE owner = ? AND waiting.id > ? AND waiting.id <= ?
                        AND EXISTS (SELECT 1 FROM account WHERE number = owner)
                        ORDER BY waiting.id LIMIT ?";
             let query = sqlx::query_as(sql).bind(owner.0 as i64).bind(after.0 as i64);
             let query =
                 query.bind(sources.indexed.0 as i64).bind(i64::try_from(entries_limit).unwrap_or(i64::MAX));
-            let mut rows: Vec<WaitingRow> = self.all(query).await?;
+            let mut rows: Vec<SavedRow> = self.all(query).await?;
             if rows.len() < entries_limit && !sources.tail.is_empty() {
-                let sql = "SELECT id, time, stanza FROM message
+                let sql = "SELECT id, time, stanza, owners FROM message
                            WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id";
                 let ids: Vec<String> = sources.tail.iter().map(|id| id.0.to_string()).collect();
-                let tail: Vec<WaitingRow> =
+                let tail: Vec<SavedRow> =
                     self.all(sqlx::query_as(sql).bind(format!("[{}]", ids.join(",")))).await?;
                 rows.extend(tail);
             }
@@ -175,7 +177,7 @@ impl OfflineQueue for Sqlite {
                 let waits = |id| !sources.taken.contains(&id) && books.waits(owner, id);
                 rows.retain(|row| waits(MessageId(row.0 as u64)));
             }
-            rows.into_iter().take(limit).map(|row| waiting(row, &self.named)).collect()
+            rows.into_iter().take(limit).map(|row| saved(row, owner, &self.named)).collect()
         })
     }
 
@@ -240,14 +242,14 @@ impl Items for Sqlite {
 type Query<'q, T> = sqlx::query::QueryAs<'q, sqlx::Sqlite, T, sqlx::sqlite::SqliteArguments>;
 
 impl Sqlite {
-    async fn one<T: Send + Unpin + for<'r> FromRow<'r, SqliteRow>>(
+    pub(super) async fn one<T: Send + Unpin + for<'r> FromRow<'r, SqliteRow>>(
         &self,
         query: Query<'_, T>,
     ) -> Result<Option<T>, StoreError> {
         query.fetch_optional(&self.readers).await.map_err(|error| self.named.error(&error))
     }
 
-    async fn all<T: Send + Unpin + for<'r> FromRow<'r, SqliteRow>>(
+    pub(super) async fn all<T: Send + Unpin + for<'r> FromRow<'r, SqliteRow>>(
         &self,
         query: Query<'_, T>,
     ) -> Result<Vec<T>, StoreError> {
@@ -312,7 +314,8 @@ pub const ITEM: &str = "SELECT contact, name, groups, subscription, ask, approve
 pub type ItemRow = (String, String, String, String, bool, bool, Option<Vec<u8>>, bool, i64);
 type AccountRow = (i64, String, String, Option<String>);
 type SecretRow = (Option<String>, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>);
-type WaitingRow = (i64, String, Vec<u8>);
+/// Id, time, stanza, owners.
+pub type SavedRow = (i64, String, Vec<u8>, Vec<u8>);
 
 pub fn item(row: ItemRow, named: &Named) -> Result<RosterItem, StoreError> {
     let (jid, name, groups, subscription, ask, approved, request, listed, _) = row;
@@ -360,8 +363,12 @@ fn secret(row: SecretRow, named: &Named) -> Result<ScramSecret, StoreError> {
     Ok(ScramSecret { hash, salt, iterations, stored_key, server_key })
 }
 
-fn waiting((id, time, stanza): WaitingRow, named: &Named) -> Result<Waiting, StoreError> {
-    Ok(Waiting { id: MessageId(id as u64), time: millis(&time, named)?, stanza: stanza.into() })
+pub fn saved(row: SavedRow, owner: AccountNumber, named: &Named) -> Result<Saved, StoreError> {
+    let (id, time, stanza, owners) = row;
+    let owners = unpack_owners(&owners);
+    let owners = owners.ok_or_else(|| named.damaged(format!("message {id} has no owners")))?;
+    let archived = owners.iter().any(|of| of.account == owner && of.role.archived);
+    Ok(Saved { id: MessageId(id as u64), time: millis(&time, named)?, archived, stanza: stanza.into() })
 }
 
 fn millis(text: &str, named: &Named) -> Result<Millis, StoreError> {
