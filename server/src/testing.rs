@@ -46,7 +46,7 @@ impl Stage {
         let store = Arc::new(Memory::new());
         let domain = router::Domain { save, strict_iq: false };
         let by_name = ["example.com", "example.net"].map(|name| (name.to_owned(), domain.clone()));
-        let domains = Domains { default: "example.com".to_owned(), by_name: by_name.into() };
+        let domains = Domains { default: "example.com".to_owned(), by_name: by_name.into_iter().collect() };
         let router = Router::new(
             store.clone(),
             Arc::new(SingleNode::new(Boot(1))),

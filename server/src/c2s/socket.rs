@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use rustls::ServerConnection;
+use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::pipe::PipeEnd;
@@ -70,7 +72,7 @@ impl Socket {
     /// Reads what is there. 0: the peer has closed. `WouldBlock`: nothing is there.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Socket::Plain(stream) => stream.try_read(buffer),
+            Socket::Plain(stream) => read_plain(stream, buffer),
             Socket::Tls(stream, connection) => read_tls(stream, &mut connection.lock(), buffer),
             Socket::Pipe(pipe) => pipe.try_read(buffer),
             Socket::Closed => Err(closed()),
@@ -134,7 +136,7 @@ impl Socket {
         }
         match self {
             Socket::Plain(stream) | Socket::Tls(stream, _) => {
-                let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write);
+                let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
             }
             Socket::Pipe(pipe) => pipe.close(),
             Socket::Closed => {}
@@ -153,6 +155,22 @@ impl Socket {
 
 fn closed() -> io::Error {
     io::ErrorKind::NotConnected.into()
+}
+
+/// With epoll a read that does not fill the buffer has drained the socket: whoever asks for more waits for
+/// the next event, without asking the kernel.
+fn read_plain(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut last = None;
+    let read = stream.try_io(Interest::READABLE, || {
+        let read = (&*SockRef::from(stream)).read(buffer)?;
+        if cfg!(target_os = "linux") && (1..buffer.len()).contains(&read) {
+            last = Some(read);
+            // By this tokio learns that nothing is left, unless there was an event meanwhile.
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(read)
+    });
+    last.map_or(read, Ok)
 }
 
 fn read_tls(stream: &TcpStream, connection: &mut ServerConnection, buffer: &mut [u8]) -> io::Result<usize> {
@@ -187,7 +205,7 @@ struct NotWaiting<'a>(&'a TcpStream);
 
 impl Read for NotWaiting<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
+        read_plain(self.0, buffer)
     }
 }
 

@@ -23,6 +23,8 @@ use crate::telemetry::labels::SessionState;
 
 /// One write carries at most about this much.
 const WRITE_BYTES: usize = 64 * 1024;
+/// What is kept for the next answer to `<r/>`. A resumption leaves much more.
+const KEPT_DUE_BYTES: usize = 64;
 
 /// How the task treats its session; from the configuration, at bind.
 #[derive(Debug, Clone)]
@@ -195,6 +197,7 @@ impl Task {
         let mut batch = Batch { out: buffers::write_buffer(), sent: 0, messages: Vec::new() };
         let out = &mut batch.out.0;
         out.append(&mut self.due);
+        self.due.shrink_to(KEPT_DUE_BYTES);
         while out.len() < WRITE_BYTES && !self.is_blocked() {
             let Some(delivery) = self.next_delivery() else { break };
             self.encode(delivery, out, &mut batch.messages);

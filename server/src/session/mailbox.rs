@@ -276,3 +276,73 @@ impl State {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::{bare_session, settle};
+
+    fn message() -> Arc<Delivery> {
+        Arc::new(Delivery::new(Stanza::message(xmpp_core::Type::Chat), 0))
+    }
+
+    /// Messages of no content weigh little: stanzas are the bound here.
+    fn filled(stanzas: usize) -> Arc<Session> {
+        let session = bare_session("romeo@example.com/orchard");
+        (0..stanzas).for_each(|_| assert_eq!(session.put(message()), Put::Put));
+        session
+    }
+
+    #[tokio::test]
+    async fn a_full_mailbox_ends_the_session_and_takes_nothing_more() {
+        let session = filled(4096);
+        assert_eq!(session.put(message()), Put::Full);
+        assert_eq!(session.ended(), Some(End::Slow));
+        assert_eq!(session.put(message()), Put::Gone);
+        assert_eq!(std::iter::from_fn(|| session.take()).count(), 4096);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_room_goes_on_when_half_is_free_or_the_session_ends() {
+        for ends in [false, true] {
+            let session = filled(2049);
+            let waiting = tokio::spawn({
+                let session = session.clone();
+                async move { session.put_waiting(message()).await }
+            });
+            settle().await;
+            assert!(!waiting.is_finished());
+            let expected = match ends {
+                true => {
+                    session.end(End::Closed);
+                    Put::Gone
+                }
+                false => {
+                    session.unqueued(&session.take().expect("a stanza"));
+                    Put::Put
+                }
+            };
+            let put = tokio::time::timeout(Duration::from_secs(1), waiting).await;
+            assert_eq!(put.expect("it was told").expect("a task"), expected);
+            assert_eq!(session.queued_stanzas(), 2049);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_task_is_woken_once_for_what_it_finds_at_once_and_again_behind_it() {
+        let session = filled(2);
+        session.wake.notified().await;
+        while session.take().is_some() {}
+        assert_eq!(session.put(message()), Put::Put);
+        session.wake.notified().await;
+    }
+
+    #[tokio::test]
+    async fn what_a_burst_took_is_given_back() {
+        let session = filled(1000);
+        while session.take().is_some() {}
+        assert!(session.state.lock().queue.capacity() <= KEPT_CAPACITY);
+    }
+}
