@@ -12,10 +12,11 @@ use xmpp_core::jid::prepare_password;
 use xmpp_core::sasl::{BadPassword, Mechanism, SALT_BYTES, ScramHash, ScramSecret};
 
 use crate::config::Config;
-use crate::passwords::Passwords;
+use crate::passwords::{Busy, Passwords};
 use crate::router::Router;
 use crate::session::End;
 use crate::storage::{Account, Authentication, StoreError, Write};
+use crate::telemetry::bound::Bound;
 
 pub use import::{Imported, Refused, RowError, parts};
 
@@ -221,7 +222,10 @@ impl Directory {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, DirectoryError> {
-        self.passwords.run(work).await.map_err(|_| DirectoryError::Busy)
+        self.passwords.run(work).await.map_err(|Busy| {
+            _ = self.router().map(|router| router.metrics.refused(Bound::HashingQueue));
+            DirectoryError::Busy
+        })
     }
 }
 

@@ -12,6 +12,7 @@ pub mod subscription;
 pub mod write;
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -200,8 +201,39 @@ pub trait Store: Users + Rosters + OfflineQueue + Archive + Items {
     fn save<'a>(&'a self, drafts: Vec<Draft>) -> StoreFut<'a, Vec<MessageId>>;
     /// Can it be written now? For `/readyz` and the operator; the reason when not.
     fn health<'a>(&'a self) -> StoreFut<'a, ()>;
+    /// Writes that wait for their transaction.
+    fn queued_writes(&self) -> usize {
+        0
+    }
     /// Writes out what is due (noted takings too) and stops.
     fn close<'a>(&'a self) -> Fut<'a, ()>;
+}
+
+/// Whom a store tells how it fares; the server's metrics count it.
+pub trait Watch: Send + Sync + std::fmt::Debug {
+    /// One transaction with so many writes and messages is durable.
+    fn committed(&self, writes: usize, took: Duration);
+    /// Something was not read or not written, for a reason of the store's own.
+    fn failed(&self, error: &StoreError);
+    /// A write was refused, because as many wait as may.
+    fn crowded(&self, queue: Crowded);
+}
+
+/// The bound of a store's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crowded {
+    Writes,
+    Bytes,
+}
+
+/// Nobody is told.
+#[derive(Debug)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn committed(&self, _: usize, _: Duration) {}
+    fn failed(&self, _: &StoreError) {}
+    fn crowded(&self, _: Crowded) {}
 }
 
 impl std::fmt::Display for StoreError {

@@ -8,6 +8,7 @@ use xmpp_core::{Element, Jid, Kind, Stanza, Type, ns};
 use super::protocol::{Code, Refusal};
 use super::{Admin, Answer, done, refusals};
 use crate::directory::DirectoryError;
+use crate::telemetry::bound::Bound;
 
 #[derive(Serialize, Deserialize, clap::Subcommand)]
 #[serde(rename_all = "camelCase")]
@@ -74,6 +75,7 @@ impl StanzaCommand {
 fn read(xml: &[u8], admin: &Admin) -> Result<Stanza, Refusal> {
     let most = admin.node.config().limits.stanza_bytes;
     if xml.len() as u64 > u64::from(most) {
+        admin.node.metrics.refused(Bound::StanzaBytes);
         return Err(Refusal::new(Code::Limit, format!("a stanza has at most {most} bytes")));
     }
     Stanza::read(xml).map_err(|error| {

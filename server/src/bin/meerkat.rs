@@ -86,7 +86,8 @@ async fn serve(
     let listening = node.listen()?;
     // Somebody who does not listen to it wants the server all the same.
     let _ = write!(std::io::stdout(), "{}", admin::welcome::welcome(&node, &listening, socket.path()));
-    let admin = Admin::new(node.clone(), logging, listening, arguments.config.clone());
+    let admin =
+        Admin::new(node.clone(), logging, listening, arguments.config.clone(), arguments.data.clone());
     let commands = tokio::spawn(admin.clone().serve(socket));
     loop {
         tokio::select! {

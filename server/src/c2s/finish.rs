@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use xmpp_core::{Element, Jid, Stanza, StreamCondition, StreamError, Type, ns};
+use xmpp_core::{Element, Jid, Kind, Stanza, StreamCondition, StreamError, Type, ns};
 
 use super::buffers;
 use super::task::Task;
-use crate::session::{Delivery, End};
+use crate::session::{Delivery, End, Full};
 use crate::telemetry::bound::Bound;
 use crate::telemetry::labels::SessionState;
 
@@ -41,7 +41,10 @@ impl Task {
         match self.asked_at {
             Some(asked) if idle < asked.elapsed() => self.asked_at = None,
             // Behaviour 84: no answer is a lost connection, which a session may survive.
-            Some(asked) if asked.elapsed() >= self.settings.ping_timeout => self.lose_connection(),
+            Some(asked) if asked.elapsed() >= self.settings.ping_timeout => {
+                self.router.metrics.refused(Bound::PingTimeoutSeconds);
+                self.lose_connection();
+            }
             Some(_) => {}
             None if idle >= self.settings.ping_after => self.ask_idle_client(),
             None => {}
@@ -57,13 +60,16 @@ impl Task {
         let Ok(domain) = Jid::new(None, self.session.jid.domain(), None) else { return };
         let ping = Stanza::iq(Type::Get, "ping").with_from(domain).with_to(self.session.jid.clone());
         ping.with_child(&Element::new("ping", ns::PING)).write(&mut self.due);
+        self.router.metrics.stanza_out(Kind::Iq);
     }
 
     pub(super) async fn finish(mut self: Box<Self>, end: End) {
         self.hear();
         self.set_sleeping(false);
-        if end == End::Slow {
-            self.router.metrics.refused(Bound::MailboxStanzas);
+        match end {
+            End::Slow(Full::Stanzas) => self.router.metrics.refused(Bound::MailboxStanzas),
+            End::Slow(Full::Bytes) => self.router.metrics.refused(Bound::MailboxBytes),
+            _ => {}
         }
         self.last_words(end).await;
         self.session.link.stop_reader();
@@ -94,9 +100,11 @@ impl Task {
             }
         }
         if let Some(error) = stream_error(end) {
+            self.router.metrics.stream_error(&error);
             out.0.extend_from_slice(&error.to_xml());
         }
         out.0.extend_from_slice(b"</stream:stream>");
+        self.router.metrics.bytes_out(out.0.len());
         let socket = connection.socket;
         let done = tokio::time::timeout(LAST_WORDS, socket.write_all(&out.0)).await;
         match matches!(done, Ok(Ok(()))) {
@@ -131,7 +139,7 @@ fn stream_error(end: End) -> Option<StreamError> {
         End::Removed => {
             Some(StreamError::new(StreamCondition::NotAuthorized).with_text("the account is gone"))
         }
-        End::Slow => {
+        End::Slow(_) => {
             Some(StreamError::new(StreamCondition::ResourceConstraint).with_text("too slow to keep up"))
         }
         End::Shutdown => Some(StreamError::new(StreamCondition::SystemShutdown)),

@@ -16,6 +16,7 @@ use super::socket::Socket;
 use crate::router::{Fate, Router};
 use crate::session::link::Enable;
 use crate::session::{Delivery, End, Session};
+use crate::telemetry::bound::Bound;
 
 pub struct ReaderSettings {
     /// Bytes per second and what may come at once; `None`: as fast as it comes.
@@ -24,6 +25,8 @@ pub struct ReaderSettings {
     pub pending_bytes: usize,
     /// For how long a session may be resumed; `None`: never.
     pub resume_seconds: Option<u32>,
+    /// Whether clients may say that they are not looked at (XEP-0352).
+    pub csi: bool,
 }
 
 pub struct Reader {
@@ -154,6 +157,7 @@ impl Reader {
         let fate = self.router.submit(&self.session, stanza).await;
         match fate {
             Fate::Pending => {
+                self.count_pending();
                 inbound.below(self.settings.pending_stanzas, self.settings.pending_bytes).await;
             }
             Fate::Decided => {
@@ -163,6 +167,16 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Is it read no further until something is committed?
+    fn count_pending(&self) {
+        let (stanzas, bytes) = self.session.inbound.pending();
+        if stanzas >= self.settings.pending_stanzas {
+            self.router.metrics.refused(Bound::PendingCommitStanzas);
+        } else if bytes >= self.settings.pending_bytes {
+            self.router.metrics.refused(Bound::PendingCommitBytes);
+        }
     }
 
     /// A stanza that cannot be routed as it is: its sender is told.
@@ -175,6 +189,7 @@ impl Reader {
         self.session.inbound.below(1, usize::MAX).await;
         stanza.from = Some(self.session.jid.clone());
         if let Some(reply) = stanza.error_reply(&StanzaError::new(condition)) {
+            self.router.metrics.stanza_error(condition);
             self.session.put_waiting(Arc::new(Delivery::new(reply, self.router.now()))).await;
         }
         self.session.inbound.handled_now();
@@ -194,8 +209,12 @@ impl Reader {
             }
             (ns::SM, "enable") => self.enable(&element).await?,
             (ns::SM, "resume") => self.say_bytes(sm::failed(Condition::UnexpectedRequest, None)),
-            (ns::CSI, "active") => self.session.link.say(&self.session, |said| said.active = Some(true)),
-            (ns::CSI, "inactive") => self.session.link.say(&self.session, |said| said.active = Some(false)),
+            (ns::CSI, "active") if self.settings.csi => {
+                self.session.link.say(&self.session, |said| said.active = Some(true))
+            }
+            (ns::CSI, "inactive") if self.settings.csi => {
+                self.session.link.say(&self.session, |said| said.active = Some(false))
+            }
             // Behaviour 13.
             _ => return Err(StreamError::new(StreamCondition::UnsupportedStanzaType)),
         }

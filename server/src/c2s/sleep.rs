@@ -2,7 +2,7 @@
 //! section 5; messages.md, rules 15 to 17).
 
 use tokio::time::Instant;
-use xmpp_core::sm;
+use xmpp_core::sm::{self, HandledTooHigh};
 use xmpp_core::{Kind, Stanza, StreamCondition, StreamError};
 
 use super::task::{Connection, Task};
@@ -16,12 +16,16 @@ impl Task {
         let Some(unacknowledged) = &mut self.unacknowledged else { return };
         match unacknowledged.queue.acked(h) {
             Ok(taken) => taken.iter().for_each(|delivery| self.taken(delivery)),
-            Err(too_high) => {
-                // XEP-0198 section 4: it says to have handled what was never sent.
-                self.due.extend_from_slice(&too_high.stream_error().to_xml());
-                self.session.end(End::Failed);
-            }
+            Err(too_high) => self.handled_too_high(too_high),
         }
+    }
+
+    /// XEP-0198 section 4: the client says to have handled what was never sent.
+    fn handled_too_high(&mut self, too_high: HandledTooHigh) {
+        let error = too_high.stream_error();
+        self.router.metrics.stream_error(&error);
+        self.due.extend_from_slice(&error.to_xml());
+        self.session.end(End::Failed);
     }
 
     /// The `h` of `<resume/>`: what it acknowledges is taken, the rest is asked about again.
@@ -29,10 +33,7 @@ impl Task {
         let Some(unacknowledged) = &mut self.unacknowledged else { return };
         match unacknowledged.queue.resume(h) {
             Ok(taken) => taken.iter().for_each(|delivery| self.taken(delivery)),
-            Err(too_high) => {
-                self.due.extend_from_slice(&too_high.stream_error().to_xml());
-                self.session.end(End::Failed);
-            }
+            Err(too_high) => self.handled_too_high(too_high),
         }
     }
 
@@ -58,7 +59,9 @@ impl Task {
         let Attach { socket, generation, h, previd } = attach;
         if let Some(old) = self.connection.take() {
             // Behaviour 82: the old connection was only half dead.
-            let mut last_words = StreamError::new(StreamCondition::Conflict).to_xml();
+            let conflict = StreamError::new(StreamCondition::Conflict);
+            self.router.metrics.stream_error(&conflict);
+            let mut last_words = conflict.to_xml();
             last_words.extend_from_slice(b"</stream:stream>");
             let _ = old.socket.try_write(&last_words);
             old.socket.close();
@@ -80,6 +83,7 @@ impl Task {
         let mut again = Vec::new();
         for delivery in unacknowledged.queue.iter() {
             self.delayed(delivery).write(&mut again);
+            self.router.metrics.stanza_out(delivery.stanza.kind);
         }
         self.due.append(&mut again);
     }

@@ -19,6 +19,7 @@ use crate::router::Router;
 use crate::session::link::Said;
 use crate::session::{Delivery, Session};
 use crate::storage::Millis;
+use crate::telemetry::bound::Bound;
 use crate::telemetry::labels::SessionState;
 
 /// One write carries at most about this much.
@@ -248,6 +249,13 @@ impl Task {
             Some(unacknowledged) => {
                 let bytes = delivery.bytes as usize;
                 unacknowledged.queue.push(delivery, bytes);
+                // From here on nothing more is written until the client acknowledges some.
+                if unacknowledged.queue.is_full() {
+                    let stanzas = unacknowledged.queue.len() >= self.settings.unacknowledged_stanzas;
+                    let bound =
+                        if stanzas { Bound::UnacknowledgedStanzas } else { Bound::UnacknowledgedBytes };
+                    self.router.metrics.refused(bound);
+                }
             }
             None if delivery.stanza.kind == Kind::Message => written.push(delivery),
             None => {}
@@ -281,6 +289,9 @@ impl Task {
         while self.hold.len() < self.settings.unacknowledged_stanzas {
             let Some(delivery) = self.session.take() else { return };
             self.hold_back(delivery);
+            if self.hold.len() == self.settings.unacknowledged_stanzas {
+                self.router.metrics.refused(Bound::UnacknowledgedStanzas);
+            }
         }
     }
 
@@ -310,7 +321,7 @@ impl Task {
 
     /// True when all of it was written.
     async fn wait_and_write(&self, socket: &Socket, batch: &mut Batch) -> bool {
-        let stalled = Instant::now() + self.settings.write_timeout;
+        let mut stalled = Instant::now() + self.settings.write_timeout;
         loop {
             tokio::select! {
                 ready = socket.writable() => if ready.is_err() { return false },
@@ -318,12 +329,19 @@ impl Task {
                     let gone = self.session.ended().is_some() || self.session.link.replaces_connection();
                     if gone { return false }
                 }
-                _ = tokio::time::sleep_until(stalled) => return false,
+                _ = tokio::time::sleep_until(stalled) => {
+                    self.router.metrics.refused(Bound::WriteTimeoutSeconds);
+                    return false;
+                }
             }
+            let sent = batch.sent;
             match batch.send(socket) {
                 Ok(()) => return true,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => return false,
+            }
+            if batch.sent > sent {
+                stalled = Instant::now() + self.settings.write_timeout;
             }
         }
     }

@@ -197,6 +197,46 @@ impl fmt::Display for Uri {
     }
 }
 
+/// A password, a key, or a URL that may have a password in it. It is written out by `reveal` alone: shown,
+/// logged or compared for people, a URL has `***` in place of its password, and anything else is `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return f.write_str(MASK) };
+        // A password may be in the query as well: nothing of that is shown.
+        let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?***"));
+        // And it may hold an `@` that nobody escaped: the last one is its end.
+        let (who, place) = rest.rsplit_once('@').map_or((None, rest), |(who, place)| (Some(who), place));
+        write!(f, "{scheme}://")?;
+        match who.map(|who| who.split_once(':').map_or((who, false), |(user, _)| (user, true))) {
+            Some((user, true)) => write!(f, "{user}:{MASK}@")?,
+            Some((user, false)) => write!(f, "{user}@")?,
+            None => {}
+        }
+        write!(f, "{place}{query}")
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({self})")
+    }
+}
+
+const MASK: &str = "***";
+
 /// All addresses, IPv4 and, where the machine has it, IPv6.
 pub(super) const ALL_ADDRESSES: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
@@ -240,6 +280,26 @@ mod tests {
         assert!(Limit::None.allows(u64::MAX));
         assert!(Limit::AtMost(2).allows(2));
         assert!(!Limit::AtMost(2).allows(3));
+    }
+
+    #[test]
+    fn a_secret_is_shown_without_what_is_secret() {
+        for (secret, shown) in [
+            ("hunter2", "***"),
+            ("", "***"),
+            (
+                "postgres://meerkat:hunter2@db.example:5432/chat",
+                "postgres://meerkat:***@db.example:5432/chat",
+            ),
+            ("postgres://meerkat:hunt@er2@db/chat", "postgres://meerkat:***@db/chat"),
+            ("postgres://meerkat@db/chat?password=hunter2", "postgres://meerkat@db/chat?***"),
+            ("redis://127.0.0.1:16379", "redis://127.0.0.1:16379"),
+        ] {
+            let secret = Secret::new(secret);
+            assert_eq!(secret.to_string(), shown);
+            assert_eq!(format!("{secret:?}"), format!("Secret({shown})"));
+        }
+        assert_eq!(Secret::new("hunter2").reveal(), "hunter2");
     }
 
     #[test]

@@ -140,11 +140,16 @@ fn contact(contact: Contact) -> String {
 }
 
 fn reloaded(reloaded: Reloaded) -> String {
-    if reloaded.applied.is_empty() && reloaded.need_restart.is_empty() {
+    let groups = [
+        ("Applied:", &reloaded.applied),
+        ("Applied to new connections:", &reloaded.new_connections),
+        ("Needs a restart:", &reloaded.need_restart),
+    ];
+    if groups.iter().all(|(_, changes)| changes.is_empty()) {
         return "The configuration was read again; nothing in it has changed\n".to_owned();
     }
     let mut lines = Vec::new();
-    for (title, changes) in [("Applied:", &reloaded.applied), ("Needs a restart:", &reloaded.need_restart)] {
+    for (title, changes) in groups {
         if !changes.is_empty() {
             lines.push(title.to_owned());
             lines.extend(changes.iter().map(change));

@@ -18,6 +18,7 @@ use crate::router::hooks::{Answer, AnswerIq, Iq, IqResult, RegisterAccount, Regi
 use crate::router::{Router, stanza_error, wait};
 use crate::session::Delivery;
 use crate::storage::{Fut, Millis};
+use crate::telemetry::bound::Bound;
 
 /// Addresses whose registrations are counted; the one that tried least recently is forgotten for more.
 const ADDRESSES: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
@@ -90,7 +91,10 @@ impl Register {
             Request::Account { .. } => return Err(StanzaError::not_acceptable()),
         };
         let jid = self.directory.address(&username, registrant.domain).map_err(|error| refusal(&error))?;
-        self.count_try(registrant.address, router.now())?;
+        if let Err(error) = self.count_try(registrant.address, router.now()) {
+            router.metrics.refused(Bound::RegistrationsPerAddress);
+            return Err(error);
+        }
         let created = self.directory.create(&jid, &password).await;
         if let Err(error) = created {
             self.uncount(registrant.address);

@@ -9,10 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Config, MainStore};
-use crate::storage::{Store, StoreError};
+use crate::storage::{Store, StoreError, Watch};
 
-/// Opens the store that `storage.main` names.
-pub async fn open(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
+/// Opens the store that `storage.main` names. `watch` is told how it fares.
+pub async fn open(
+    config: &Config,
+    data_dir: &Path,
+    watch: Arc<dyn Watch>,
+) -> Result<Arc<dyn Store>, StoreError> {
     match config.storage.main {
         MainStore::Memory => Ok(Arc::new(memory::Memory::new())),
         #[cfg(feature = "sqlite")]
@@ -22,13 +26,14 @@ pub async fn open(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, St
                 readers: config.storage.sqlite.readers,
                 waiting_writes: config.storage.waiting_writes as usize,
                 waiting_bytes: config.storage.waiting_bytes as usize,
+                watch,
                 ..sqlite::Options::new(path)
             };
             Ok(Arc::new(sqlite::Sqlite::open(options).await?))
         }
         #[cfg(not(feature = "sqlite"))]
         MainStore::Sqlite => {
-            let _ = data_dir;
+            let _ = (data_dir, watch);
             Err(StoreError::Unavailable("this binary was built without the feature `sqlite`".into()))
         }
     }

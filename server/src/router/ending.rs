@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cluster::SessionId;
 use smallvec::smallvec;
+use tokio::time::Instant;
 use xmpp_core::{Kind, Stanza, StanzaError, Type, ns};
 
 use super::Router;
@@ -77,6 +78,8 @@ impl Router {
             owners: smallvec![Owner::queued(recipient.number)],
             recipient: Some(recipient),
             time: delivery.time,
+            came: Instant::now(),
+            place: None,
         };
         // Not to the full address: that session is gone.
         self.commit(Pending::new(letter, session.jid.to_bare())).await;
@@ -85,6 +88,7 @@ impl Router {
     /// An error to the sender of a stanza that was on its way.
     pub async fn bounce(self: &Arc<Self>, stanza: &Stanza, error: &StanzaError) {
         if let Some(reply) = stanza.error_reply(error) {
+            self.metrics.stanza_error(error.condition);
             Box::pin(self.send(reply)).await;
         }
     }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 use xmpp_core::{BareJid, Element, Jid, Stanza, StanzaError};
 
 use crate::accounts::AccountInfo;
@@ -89,6 +90,10 @@ pub struct Letter {
     pub owners: SmallVec<[Owner; 2]>,
     /// When it came.
     pub time: Millis,
+    /// The same, to measure how long its way takes.
+    pub came: Instant,
+    /// What a hook holds for it until its fate is decided.
+    pub place: Option<Box<dyn Send + Sync>>,
 }
 
 impl Letter {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use xmpp_core::{Kind, Stanza};
 
-use super::{BEHIND_BACKLOG, Backlog, End, REMEMBERED_IDS, Session, State};
+use super::{BEHIND_BACKLOG, Backlog, End, Full, REMEMBERED_IDS, Session, State};
 use crate::storage::{MessageId, Millis};
 
 /// An empty mailbox keeps memory for so many stanzas; what a burst took is given back.
@@ -96,7 +96,7 @@ impl Session {
                 // What is saved still waits, and the flush comes by once more.
                 false if delivery.saved.is_some() => *again = true,
                 false => {
-                    state.end = Some(End::Slow);
+                    state.end = Some(End::Slow(Full::Stanzas));
                     self.wake_for_end();
                     return Put::Full;
                 }
@@ -166,7 +166,7 @@ impl Session {
         // The id is noted only for what is really in the mailbox.
         if full || state.queue.len() + state.kept_places >= self.bounds.stanzas {
             self.bounds.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            state.end = Some(End::Slow);
+            state.end = Some(End::Slow(if full { Full::Bytes } else { Full::Stanzas }));
             self.wake_for_end();
             return Put::Full;
         }
@@ -299,7 +299,7 @@ mod tests {
     async fn a_full_mailbox_ends_the_session_and_takes_nothing_more() {
         let session = filled(4096);
         assert_eq!(session.put(message()), Put::Full);
-        assert_eq!(session.ended(), Some(End::Slow));
+        assert_eq!(session.ended(), Some(End::Slow(Full::Stanzas)));
         assert_eq!(session.put(message()), Put::Gone);
         assert_eq!(std::iter::from_fn(|| session.take()).count(), 4096);
     }

@@ -98,12 +98,19 @@ pub enum End {
     Kicked,
     /// Its account was removed.
     Removed,
-    /// Its mailbox or its unacknowledged queue was full.
-    Slow,
+    /// Its mailbox was full.
+    Slow(Full),
     /// The client broke the protocol; the stream was told.
     Failed,
     /// The server stops.
     Shutdown,
+}
+
+/// Which bound of a mailbox is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    Stanzas,
+    Bytes,
 }
 
 #[derive(Default)]

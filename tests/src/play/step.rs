@@ -134,6 +134,8 @@ pub enum OnServer {
     Stop,
     StartAgain,
     Reload(Block),
+    /// Each line a series of `/metrics` and its value.
+    Counts(Block),
 }
 
 /// What a line means. `Err` is a sentence for the author.
@@ -353,6 +355,7 @@ fn on_server(phrase: &str, block: &mut Option<Block>) -> Result<OnServer, String
         "stops" => Ok(OnServer::Stop),
         "starts again" => Ok(OnServer::StartAgain),
         "reloads" => Ok(OnServer::Reload(taken(block)?)),
+        "counts" => Ok(OnServer::Counts(taken(block)?)),
         _ => Err(format!("the server does not know how to `{phrase}`")),
     }
 }

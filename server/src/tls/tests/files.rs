@@ -142,6 +142,22 @@ async fn the_watch_sees_a_change_within_its_interval() {
     watch.abort();
 }
 
+/// A long interval does not keep a shorter one from being obeyed.
+#[tokio::test(start_paused = true)]
+async fn a_reload_changes_the_interval_at_once() {
+    let bench = Bench::new();
+    let pair = bench.pair("a", &["montague.example"]);
+    let rare = config::Tls { watch_seconds: 86_400, ..settings(vec![pair.clone()]) };
+    let tls = Arc::new(bench.start_with(&rare));
+    let watch = tokio::spawn(tls.clone().watch());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(tls.reload(&settings(vec![pair.clone()]), &hosts(&["montague.example"])).len(), 0);
+    bench.pair("a", &["montague.example"]);
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert!(is_shown(&tls, &pair.certificate));
+    watch.abort();
+}
+
 #[test]
 fn a_reload_takes_up_pairs_and_hosts_and_names_what_it_refuses() {
     let bench = Bench::new();
