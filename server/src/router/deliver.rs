@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use cluster::Entry;
 use smallvec::SmallVec;
 use xmpp_core::{Jid, Kind, Stanza};
 
@@ -20,7 +21,7 @@ impl Router {
         let owner = letter.recipient.as_ref().map(|r| r.number);
         let stanza = self.with_stanza_id(&letter.stanza, owner, id);
         let delivery = Arc::new(Delivery::saved(stanza, letter.time, id));
-        let given = self.give(&delivery, to);
+        let given = self.give(&delivery, to, &self.cluster.find(&to.bare()));
         if given.is_empty() && id.is_none() {
             // It is gone: no session of its recipient gets a copy of what its sender hears is refused.
             self.undelivered(letter);
@@ -30,11 +31,17 @@ impl Router {
         !given.is_empty()
     }
 
-    /// Delivers without a save. Gives the letter back when nobody took it and it is of the kind that
-    /// is queued: then it is to be saved now, and the modules are called behind that.
-    pub(super) fn deliver_unsaved(self: &Arc<Self>, letter: Letter, to: &Jid) -> Option<Letter> {
+    /// Delivers without a save to some of `entries`, which are the account's sessions as of now. Gives the
+    /// letter back when nobody took it and it is of the kind that is queued: then it is to be saved now, and
+    /// the modules are called behind that.
+    pub(super) fn deliver_unsaved(
+        self: &Arc<Self>,
+        letter: Letter,
+        to: &Jid,
+        entries: &[Entry],
+    ) -> Option<Letter> {
         let delivery = Arc::new(Delivery::new(letter.stanza.clone(), letter.time));
-        let given = self.give(&delivery, to);
+        let given = self.give(&delivery, to, entries);
         if !given.is_empty() {
             self.after_delivery(&letter, &delivery, &given);
             return None;
@@ -48,9 +55,8 @@ impl Router {
     }
 
     /// A session that is gone by now is passed over. What is saved waits for the next one that asks.
-    fn give(&self, delivery: &Arc<Delivery>, to: &Jid) -> Given {
-        let entries = self.cluster.find(&to.bare());
-        let Targets::Sessions(targets) = targets(&delivery.stanza, to, &entries) else { return Given::new() };
+    fn give(&self, delivery: &Arc<Delivery>, to: &Jid, entries: &[Entry]) -> Given {
+        let Targets::Sessions(targets) = targets(&delivery.stanza, to, entries) else { return Given::new() };
         let sessions = targets.iter().filter_map(|entry| self.sessions.find(entry.session));
         sessions.filter(|session| session.put(delivery.clone()) == Put::Put).collect()
     }
