@@ -71,7 +71,8 @@ impl Reader {
         // Whoever stopped it closes the connection, with a last word that the client is to read. If nobody does,
         // because a hand-over failed, it is lost all the same: nobody reads it any more.
         if !matches!(stopped, Stop::Lost) {
-            self.socket.linger().await;
+            // Boxed, since only an end needs it.
+            Box::pin(self.socket.linger()).await;
             self.say_lost();
         }
     }
