@@ -73,12 +73,12 @@ fn draft(number: u64) -> Draft {
 }
 
 /// What the page of a number asks for.
-type Question = Box<dyn Fn(u64) -> (Filter, End)>;
+type Question<'a> = Box<dyn Fn(u64) -> (Filter, End) + 'a>;
 
 async fn pages(store: &Sqlite, messages: u64, last: MessageId) {
     let at = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % messages;
     let all = Filter::default();
-    let kinds: [(&str, Question); 5] = [
+    let kinds: [(&str, Question<'_>); 5] = [
         ("the last page", Box::new(|_| (Filter::default(), End::Newest))),
         (
             "behind an id",

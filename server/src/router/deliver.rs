@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use cluster::Entry;
 use smallvec::SmallVec;
 use xmpp_core::{BareJid, Jid, Kind, Stanza};
 
@@ -26,7 +27,7 @@ impl Router {
             _ => letter.stanza.clone(),
         };
         let delivery = Arc::new(Delivery::saved(stanza, letter.time, saved.map(|(_, id)| id)));
-        let given = self.give(&delivery, to);
+        let given = self.give(&delivery, to, &self.cluster.find(&to.bare()));
         if given.is_empty() && saved.is_none() {
             self.untaken(letter);
         } else {
@@ -34,11 +35,17 @@ impl Router {
         }
     }
 
-    /// Delivers without a save. Gives the letter back when nobody took it and it is of the kind that
-    /// is queued: then it is to be saved now, and the modules are called behind that.
-    pub(super) fn deliver_unsaved(self: &Arc<Self>, letter: Letter, to: &Jid) -> Option<Letter> {
+    /// Delivers without a save to some of `entries`, which are the account's sessions as of now. Gives the
+    /// letter back when nobody took it and it is of the kind that is queued: then it is to be saved now, and
+    /// the modules are called behind that.
+    pub(super) fn deliver_unsaved(
+        self: &Arc<Self>,
+        letter: Letter,
+        to: &Jid,
+        entries: &[Entry],
+    ) -> Option<Letter> {
         let delivery = Arc::new(Delivery::new(letter.stanza.clone(), letter.time));
-        let given = self.give(&delivery, to);
+        let given = self.give(&delivery, to, entries);
         if !given.is_empty() {
             self.after_delivery(&letter, &delivery, &given);
             return None;
@@ -51,9 +58,8 @@ impl Router {
     }
 
     /// A session that is gone by now is passed over. What is saved waits for the next one that asks.
-    fn give(&self, delivery: &Arc<Delivery>, to: &Jid) -> Given {
-        let entries = self.cluster.find(&to.bare());
-        let Targets::Sessions(targets) = targets(&delivery.stanza, to, &entries) else { return Given::new() };
+    fn give(&self, delivery: &Arc<Delivery>, to: &Jid, entries: &[Entry]) -> Given {
+        let Targets::Sessions(targets) = targets(&delivery.stanza, to, entries) else { return Given::new() };
         let sessions = targets.iter().filter_map(|entry| self.sessions.find(entry.session));
         sessions.filter(|session| session.put(delivery.clone()) == Put::Put).collect()
     }

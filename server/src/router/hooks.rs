@@ -3,7 +3,9 @@
 //! The order in which modules are called is the order of lines in `modules/mod.rs`.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -26,10 +28,31 @@ impl<'a, T> Answer<'a, T> {
         Answer::Later(Box::pin(future))
     }
 
-    pub async fn get(self) -> T {
-        match self {
-            Answer::Now(value) => value,
-            Answer::Later(future) => future.await,
+    pub fn get(self) -> Awaited<'a, T> {
+        Awaited(Some(self))
+    }
+}
+
+/// An answer that is waited for. By hand, since every stanza asks every hook: the compiler makes nothing of
+/// an answer that is there at once, and a call and a state of an `async fn`.
+pub struct Awaited<'a, T>(Option<Answer<'a, T>>);
+
+impl<T: Unpin> Future for Awaited<'_, T> {
+    type Output = T;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        match self.0.take() {
+            Some(Answer::Now(value)) => Poll::Ready(value),
+            Some(Answer::Later(mut future)) => {
+                let polled = future.as_mut().poll(context);
+                if polled.is_pending() {
+                    self.0 = Some(Answer::Later(future));
+                }
+                polled
+            }
+            // It was there before: nobody asks twice.
+            None => Poll::Pending,
         }
     }
 }

@@ -46,7 +46,7 @@ impl Router {
         let session = letter.session().cloned();
         let in_order = session.as_ref().is_none_or(|s| s.inbound.is_empty());
         if in_order && (letter.owners.is_empty() || !save_first) {
-            return match self.deliver_unsaved(letter, &to) {
+            return match self.deliver_unsaved(letter, &to, &entries) {
                 None => Fate::Decided,
                 Some(untaken) => self.commit(Pending::new(untaken, to)).await,
             };

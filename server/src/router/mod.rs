@@ -21,10 +21,10 @@ mod stanza_id;
 pub mod storable;
 mod turns;
 
-use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
+use ahash::HashMap;
 use arc_swap::ArcSwap;
 use cluster::Cluster;
 use smallvec::SmallVec;
