@@ -13,6 +13,7 @@ pub mod modules;
 pub mod node;
 pub mod passwords;
 pub mod plugins;
+pub mod retention;
 pub mod router;
 pub mod session;
 pub mod storage;

@@ -19,6 +19,7 @@ use crate::directory::Directory;
 use crate::modules::{self, Parts};
 use crate::passwords::Passwords;
 use crate::plugins;
+use crate::retention;
 use crate::router::{Domain, Domains, Router, Save, StanzaIds};
 use crate::session::End;
 use crate::storage::{Store, StoreError};
@@ -175,6 +176,7 @@ impl Node {
         }
         tokio::spawn(self.tls.clone().watch());
         tokio::spawn(self.clone().look_around());
+        tokio::spawn(self.clone().keep_archives_short());
         self.listens.good();
         Ok(listening)
     }
@@ -251,6 +253,20 @@ impl Node {
         length(Queue::Commits, self.router.waiting_commits());
         length(Queue::StoreWrites, self.router.store.queued_writes());
         length(Queue::Hashing, self.c2s.passwords.waiting());
+    }
+
+    /// Once a day.
+    async fn keep_archives_short(self: Arc<Self>) {
+        tokio::time::sleep(retention::AFTER_START).await;
+        while !self.is_stopping() {
+            let config = self.config.load_full();
+            match retention::keep(&*self.router.store, &config, self.router.now()).await {
+                Ok(0) => {}
+                Ok(dropped) => tracing::info!(dropped, "old messages went from archives"),
+                Err(error) => tracing::warn!(%error, "old messages stay in archives until tomorrow"),
+            }
+            tokio::time::sleep(retention::EVERY).await;
+        }
     }
 
     /// Asks the store how it is.

@@ -20,7 +20,7 @@ use smallvec::SmallVec;
 use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
-pub use archive::{Archive, Peer};
+pub use archive::{Archive, Peer, Verified};
 pub use roster::{Roster, RosterChange, RosterItem, RosterLimits, RosterVersion, Subscription};
 pub use write::{Write, Written};
 

@@ -93,6 +93,9 @@ settings! {
         now max_page: u32 = 250, in 1..=1_000;
         /// Addresses that an account's preferences may name.
         now preference_addresses: u32 = 1_000, in 0..=100_000;
+        /// Days that a message stays in an archive; or "none", for ever. What is older goes once a day; what
+        /// still waits for its account waits on.
+        now retention_days: Limit = Limit::None, in 1..=36_500;
     }
 }
 

@@ -50,6 +50,11 @@ impl Config {
         self.domain(domain).messages.save.unwrap_or(self.messages.save)
     }
 
+    /// How many days a message stays in the archives of this domain's accounts.
+    pub fn retention_days(&self, domain: &str) -> Limit {
+        self.domain(domain).modules.mam.retention_days.unwrap_or(self.modules.mam.retention_days)
+    }
+
     /// The mechanisms that this domain offers, best first.
     pub fn mechanisms(&self, domain: &str) -> Vec<Mechanism> {
         self.domain(domain).auth.mechanisms.unwrap_or_else(|| self.auth.mechanisms.clone())
@@ -331,6 +336,24 @@ settings! {
         section messages: DomainMessages = DomainMessages::default();
         /// How this domain's clients prove who they are.
         section auth: DomainAuth = DomainAuth::default();
+        /// What goes beyond RFC 6120 and 6121 on this domain.
+        section modules: DomainModules = DomainModules::default();
+    }
+}
+
+settings! {
+    /// What goes beyond RFC 6120 and 6121 on one domain.
+    pub struct DomainModules {
+        /// Message archives (XEP-0313).
+        section mam: DomainMam = DomainMam::default();
+    }
+}
+
+settings! {
+    /// The archives of one domain's accounts.
+    pub struct DomainMam {
+        /// As `modules.mam.retention_days`.
+        now retention_days: Option<Limit> = None, like "365";
     }
 }
 

@@ -226,6 +226,10 @@ impl Archive for Memory {
     ) -> StoreFut<'a, u64> {
         self.read(|state| Ok((state.archived(owner, filter).count() as u64).min(at_most)))
     }
+
+    fn verify_archives<'a>(&'a self) -> StoreFut<'a, Verified> {
+        self.read(|state| Ok(state.verify()))
+    }
 }
 
 impl Items for Memory {

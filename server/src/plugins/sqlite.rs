@@ -20,6 +20,7 @@ mod open;
 mod packed;
 mod read;
 mod tail;
+mod verify;
 mod writer;
 
 use std::sync::Arc;

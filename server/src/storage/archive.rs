@@ -67,4 +67,40 @@ pub trait Archive: Send + Sync {
         filter: &'a Filter,
         at_most: u64,
     ) -> StoreFut<'a, u64>;
+    /// Looks at every message and every entry, a part at a time while the store is in use, and counts what
+    /// it sees. It may take minutes.
+    fn verify_archives<'a>(&'a self) -> StoreFut<'a, Verified>;
 }
+
+/// What a look at all messages and entries has seen, and whether it is as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verified {
+    pub messages: u64,
+    /// Entries in archives, and entries of messages that wait.
+    pub archived: u64,
+    pub waiting: u64,
+    /// Faults: entries whose message is not there.
+    pub without_message: u64,
+    /// Messages that no entry needs, and that are not about to be deleted.
+    pub without_entry: u64,
+    /// Entries of an owner that their message does not name, or in another role or with another peer.
+    pub not_named: u64,
+    /// Messages whose stanza, owners or time cannot be read.
+    pub unreadable: u64,
+    /// Ids that were given twice, or are larger than the next one to be given.
+    pub wrong_ids: u64,
+    /// No fault: messages that came earlier than the one before them, by more than commits and clocks
+    /// account for. A search by time may miss them.
+    pub out_of_order: u64,
+}
+
+impl Verified {
+    pub fn faults(&self) -> u64 {
+        self.without_message + self.without_entry + self.not_named + self.unreadable + self.wrong_ids
+    }
+}
+
+/// How much later a message may have been committed than it came, and how far a clock may have been
+/// set back, for a search by time to find it still.
+pub const DISORDER: Millis = 10 * 60 * 1000;

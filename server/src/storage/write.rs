@@ -108,6 +108,15 @@ pub enum Write {
         value: Bytes,
         limit: u32,
     },
+
+    /// Drops the oldest entries of the owner's archive, at most `limit`, up to the first that came at
+    /// `before` or later: an archive never gets a hole. What waits for the owner waits on, and a message goes
+    /// with its last entry. `Written::Dropped` says how many went; fewer than `limit`: there is no more.
+    PurgeArchive {
+        owner: AccountNumber,
+        before: Millis,
+        limit: u32,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -118,4 +127,5 @@ pub enum Written {
     Item(RosterItem, RosterVersion),
     Effects(Vec<Effect>),
     Jids(Vec<Jid>),
+    Dropped(u64),
 }

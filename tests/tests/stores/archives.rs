@@ -1,7 +1,7 @@
 //! Archives: each question is asked of the store and of a plain list, and has the same answer.
 
 use server::storage::archive::{End, Filter, Peer};
-use server::storage::{AccountNumber, Draft, MessageId, Millis, Owner, Role};
+use server::storage::{AccountNumber, Draft, MessageId, Millis, Owner, Role, Verified, Write, Written};
 
 use crate::stage::{Stage, bare};
 
@@ -10,6 +10,9 @@ crate::on_every_store![
     what_was_taken_stays_in_the_archive,
     an_archive_goes_with_its_account,
     what_waits_says_whether_it_is_archived,
+    the_oldest_go_first_and_leave_no_hole,
+    what_was_purged_waits_on_until_it_is_taken,
+    a_look_over_a_sound_store_finds_no_fault,
 ];
 
 const RECEIVED: Role = Role { waits: false, archived: true, sent: false };
@@ -154,6 +157,90 @@ async fn an_archive_goes_with_its_account(stage: Stage) {
         }
         stage.remove("juliet@example.com").await;
     }
+}
+
+async fn purge(stage: &Stage, owner: AccountNumber, before: Millis, limit: u32) -> u64 {
+    match stage.done(Write::PurgeArchive { owner, before, limit }).await {
+        Written::Dropped(count) => count,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn the_oldest_go_first_and_leave_no_hole(stage: Stage) {
+    let owner = stage.create("juliet@example.com").await;
+    let friend = stage.create("romeo@example.com").await;
+    let mut known = filled(&stage, owner).await;
+    let others = filled(&stage, friend).await;
+    let mut stage = stage;
+    let nothing = purge(&stage, owner, NOON - 10_000, 10).await;
+    assert_eq!(nothing, 0);
+    for (before, limit) in [(NOON + 1_000_000, 100), (NOON + 1_000_000, 10_000), (NOON + 4_990_000, 10_000)] {
+        let old = known.iter().take_while(|one| one.time < before).count().min(limit);
+        assert!(old > 0);
+        assert_eq!(purge(&stage, owner, before, limit as u32).await, old as u64);
+        known.drain(..old);
+        for filter in [Filter::default(), Filter { with: Some(known[0].peer), ..Filter::default() }] {
+            compare(&stage, owner, &known, &filter).await;
+        }
+        stage = stage.restarted().await;
+        compare(&stage, owner, &known, &Filter::default()).await;
+        compare(&stage, friend, &others, &Filter::default()).await;
+    }
+    // Ids are not given again, even when the newest went.
+    let newest = others[others.len() - 1].id;
+    for owner in [owner, friend] {
+        purge(&stage, owner, NOON * 2, 10_000).await;
+    }
+    let stage = stage.restarted().await;
+    assert!(stage.queue(owner, "x").await > newest);
+}
+
+async fn what_was_purged_waits_on_until_it_is_taken(stage: Stage) {
+    let owner = stage.create("juliet@example.com").await;
+    let friend = stage.create("romeo@example.com").await;
+    let waits = Role { waits: true, archived: true, sent: false };
+    let both = |account, role| Owner { account, role, peer: Peer(1) };
+    let owners = [both(owner, waits), both(friend, SENT)].into_iter().collect();
+    let ids = stage.save(vec![Draft { time: NOON, owners, stanza: "<message/>".into() }]).await;
+    assert_eq!(purge(&stage, owner, NOON + 1, 10).await, 1);
+    let mut stage = stage;
+    for _ in 0..2 {
+        assert_eq!(stage.waiting(owner).await.len(), 1);
+        assert_eq!(stage.store.count_archived(owner, &Filter::default(), 9).await, Ok(0));
+        assert_eq!(stage.store.count_archived(friend, &Filter::default(), 9).await, Ok(1));
+        stage = stage.restarted().await;
+    }
+    assert_eq!(purge(&stage, friend, NOON + 1, 10).await, 1);
+    assert_eq!(stage.waiting(owner).await.len(), 1);
+    let seen = stage.store.verify_archives().await.expect("reads");
+    assert_eq!(seen, Verified { messages: 1, waiting: 1, ..Verified::default() });
+    stage.store.taken(owner, ids[0]);
+    let stage = stage.restarted().await;
+    assert_eq!(stage.store.verify_archives().await, Ok(Verified::default()));
+}
+
+async fn a_look_over_a_sound_store_finds_no_fault(stage: Stage) {
+    let owner = stage.create("juliet@example.com").await;
+    let friend = stage.create("romeo@example.com").await;
+    let waits = Role { waits: true, archived: true, sent: false };
+    let both = |account, role| Owner { account, role, peer: Peer(1) };
+    for first in (0..5_000).step_by(100) {
+        let draft = |n: u64| {
+            let owners = match n % 4 {
+                0 => [Owner::queued(owner)].into_iter().collect(),
+                _ => [both(friend, SENT), both(owner, waits)].into_iter().collect(),
+            };
+            Draft { time: NOON + n, owners, stanza: "<message/>".into() }
+        };
+        stage.save((first..first + 100).map(draft).collect()).await;
+    }
+    let all = Verified { messages: 5_000, archived: 7_500, waiting: 5_000, ..Verified::default() };
+    let mut stage = stage;
+    for _ in 0..2 {
+        assert_eq!(stage.store.verify_archives().await, Ok(all));
+        stage = stage.restarted().await;
+    }
+    assert_eq!(all.faults(), 0);
 }
 
 async fn what_waits_says_whether_it_is_archived(stage: Stage) {

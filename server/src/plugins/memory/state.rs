@@ -100,6 +100,7 @@ impl State {
                 items.drain(..items.len().saturating_sub(limit as usize));
                 Ok(Written::Done)
             }
+            Write::PurgeArchive { owner, before, limit } => Ok(self.purge(owner, before, limit)),
         }
     }
 
@@ -149,6 +150,37 @@ impl State {
                         && filter.with.is_none_or(|with| of.peer == with)
                 })
         })
+    }
+
+    fn purge(&mut self, owner: AccountNumber, before: Millis, limit: u32) -> Written {
+        let all = Filter::default();
+        let oldest = self.archived(owner, &all).take_while(|(_, kept)| kept.time < before);
+        let oldest: Vec<MessageId> = oldest.map(|(id, _)| id).take(limit as usize).collect();
+        for id in &oldest {
+            let waits = self.owned(owner).is_some_and(|record| record.waiting.contains(id));
+            self.let_go(*id, |of| of.account == owner && !waits);
+            let owners = self.messages.get_mut(id).into_iter().flat_map(|kept| &mut kept.owners);
+            for own in owners.filter(|of| of.account == owner) {
+                own.role.archived = false;
+            }
+        }
+        Written::Dropped(oldest.len() as u64)
+    }
+
+    /// Entries are a part of their message here, so that only the queues can go wrong.
+    pub fn verify(&self) -> Verified {
+        let owners = || self.messages.values().flat_map(|kept| &kept.owners);
+        let waiting = || self.accounts.values().flat_map(|record| &record.waiting);
+        let readable = |kept: &&Kept| xmpp_core::Stanza::read(&kept.stanza).is_ok();
+        Verified {
+            messages: self.messages.len() as u64,
+            archived: owners().filter(|owner| owner.role.archived).count() as u64,
+            waiting: waiting().count() as u64,
+            without_message: waiting().filter(|id| !self.messages.contains_key(id)).count() as u64,
+            without_entry: self.messages.values().filter(|kept| kept.owners.is_empty()).count() as u64,
+            unreadable: (self.messages.len() - self.messages.values().filter(readable).count()) as u64,
+            ..Verified::default()
+        }
     }
 
     pub fn taken(&mut self, owner: AccountNumber, id: MessageId) {

@@ -9,8 +9,9 @@ mod roster;
 
 use sqlx::SqliteConnection;
 
+use super::delete::purge;
 use super::failure::{Failure, Named};
-use crate::storage::{AccountNumber, StoreError, Write, Written};
+use crate::storage::{AccountNumber, Millis, StoreError, Write, Written};
 
 /// A write of the server, or one of the store's own.
 pub enum Change {
@@ -22,6 +23,23 @@ pub enum Change {
     },
     /// Can anything be written?
     Probe,
+}
+
+impl Change {
+    /// The time before which it deletes from an archive, if it does.
+    pub fn purges_before(&self) -> Option<Millis> {
+        match self {
+            Change::Write(write) => match **write {
+                Write::PurgeArchive { before, .. } => Some(before),
+                _ => None,
+            },
+            Change::ShareSecret { .. } | Change::Probe => None,
+        }
+    }
+
+    pub fn removes_account(&self) -> bool {
+        matches!(self, Change::Write(write) if matches!(**write, Write::RemoveAccount { .. }))
+    }
 }
 
 /// `removed` gets the accounts that go with the commit.
@@ -98,6 +116,9 @@ async fn apply_write(
         }
         Write::SetSharedItem { collection, key, value, limit } => {
             items::set_shared(connection, &collection, &key, &value, limit).await
+        }
+        Write::PurgeArchive { owner, before, limit } => {
+            Ok(Written::Dropped(purge(connection, owner, before, limit).await?))
         }
     }
 }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use sqlx::SqliteConnection;
 
 use super::books::Books;
-use super::delete::delete_some_of;
+use super::delete::{delete_some_of, erase, erase_no_more};
 use super::packed::{Range, pack_ranges};
 use super::tail::{Bulk, Entry, Tail};
-use crate::storage::AccountNumber;
+use crate::storage::{AccountNumber, MessageId};
 
 /// The tail's rows get their entries this many at once.
 const BULK_ROWS: usize = 2048;
@@ -31,6 +31,8 @@ pub struct Chores {
     slice_rows: usize,
     /// There is no room left: what is dead in the tail is to go, however little it is.
     pub pressed: bool,
+    /// The tail up to here is to get its entries, however short it is.
+    wanted: MessageId,
 }
 
 /// A bulk, and how many of its entries are made.
@@ -43,11 +45,26 @@ struct Filling {
 impl Chores {
     pub fn new(dead: Vec<Range>, removals: Vec<AccountNumber>) -> Chores {
         let (dead, removals) = (dead.into(), removals.into());
-        Chores { filling: None, dead, removals, slice_rows: 256, pressed: false }
+        Chores { filling: None, dead, removals, slice_rows: 256, pressed: false, wanted: MessageId(0) }
     }
 
-    pub fn removed(&mut self, owner: AccountNumber) {
+    /// An account went. What it left in the tail goes too, and not only when the tail is long.
+    pub fn removed(&mut self, owner: AccountNumber, tail: &Tail) {
         self.removals.push_back(owner);
+        self.wanted = tail.newest();
+    }
+
+    /// Makes the entries of the whole tail, at once: for what looks at entries only, and comes rarely.
+    pub async fn index_all(
+        &mut self,
+        connection: &mut SqliteConnection,
+        books: &parking_lot::Mutex<Books>,
+    ) -> Result<(), sqlx::Error> {
+        self.wanted = books.lock().tail().newest();
+        while self.filling.is_some() || self.bulk_is_due(books.lock().tail()) {
+            self.fill(connection, books).await?;
+        }
+        Ok(())
     }
 
     /// Is there a slice to do?
@@ -56,7 +73,10 @@ impl Chores {
     }
 
     fn bulk_is_due(&self, tail: &Tail) -> bool {
-        tail.len() >= BULK_ROWS || tail.bytes() >= BULK_BYTES || (self.pressed && tail.len() > 0)
+        tail.len() >= BULK_ROWS
+            || tail.bytes() >= BULK_BYTES
+            || (self.pressed && tail.len() > 0)
+            || (tail.indexed() < self.wanted && tail.len() > 0)
     }
 
     pub fn behind(&self, tail: &Tail) -> bool {
@@ -70,6 +90,9 @@ impl Chores {
         books: &parking_lot::Mutex<Books>,
     ) -> Result<(), sqlx::Error> {
         let start = Instant::now();
+        if !self.removals.is_empty() {
+            erase(connection).await?;
+        }
         if !self.dead.is_empty() {
             self.sweep(connection).await?;
         } else if self.filling.is_some() || self.bulk_is_due(books.lock().tail()) {
@@ -78,6 +101,7 @@ impl Chores {
             // Behind the bulk, which may have made entries for the owner.
             if delete_some_of(connection, owner, self.slice_rows).await? {
                 self.removals.pop_front();
+                erase_no_more(connection).await?;
             }
         }
         let (time, rows) = (start.elapsed(), self.slice_rows);
@@ -138,13 +162,15 @@ impl Chores {
         if made {
             return Ok(());
         }
+        // What of the bulk before is not swept yet stays to be swept.
+        let dead: Vec<Range> = self.dead.iter().chain(&bulk.dead).copied().collect();
         sqlx::query("UPDATE progress SET indexed = ?, dead = ?")
             .bind(bulk.end.0 as i64)
-            .bind(pack_ranges(&bulk.dead))
+            .bind(pack_ranges(&dead))
             .execute(connection)
             .await?;
         books.lock().indexed(bulk);
-        self.dead = std::mem::take(&mut bulk.dead).into();
+        self.dead = dead.into();
         self.filling = None;
         Ok(())
     }

@@ -3,12 +3,15 @@
 //! What is to be deleted is read first, as one value: a driver's row for each would cost more than the
 //! deletion.
 
+use std::collections::HashSet;
+
 use sqlx::{Connection, SqliteConnection};
+use xmpp_core::date::format_utc;
 
 use super::chores::json;
 use super::packed::{Owners, Pair, unpack_owners};
 use super::tail::Entry;
-use crate::storage::{AccountNumber, MessageId, Peer};
+use crate::storage::{AccountNumber, MessageId, Millis, Peer};
 
 /// Deletes the entries of what was taken. Gives the pairs that were there.
 pub async fn delete_taken(
@@ -66,10 +69,48 @@ pub async fn delete_some_of(
     Ok(done)
 }
 
-const FROM_WAITING: &str =
+/// Deletes the oldest entries of an account's archive, up to the first that is not older than that. Gives
+/// their number. Inside a transaction.
+pub async fn purge(
+    connection: &mut SqliteConnection,
+    owner: AccountNumber,
+    before: Millis,
+    limit: u32,
+) -> Result<u64, sqlx::Error> {
+    let read =
+        sqlx::query_scalar(OLDEST).bind(owner.0 as i64).bind(i64::from(limit)).bind(format_utc(before));
+    let found: String = read.fetch_one(&mut *connection).await?;
+    Ok(delete(connection, FROM_ARCHIVE, found).await?.len() as u64)
+}
+
+/// What is deleted from now on is overwritten, not only forgotten: a page that gets free too.
+pub async fn erase(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("PRAGMA secure_delete = ON").execute(connection).await.map(|_| ())
+}
+
+/// From now on only what costs no write of its own.
+pub async fn erase_no_more(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("PRAGMA secure_delete = FAST").execute(connection).await.map(|_| ())
+}
+
+/// ?1 owner, ?2 limit, ?3 a time. An entry whose message is not there goes too.
+pub const OLDEST: &str = "WITH oldest AS MATERIALIZED (
+        SELECT archive.id, coalesce(time, '') AS time FROM archive LEFT JOIN message ON message.id = archive.id
+        WHERE owner = ?1 ORDER BY archive.id LIMIT ?2
+    )
+    SELECT json_group_array(json_array(?1, id, 0)) FROM oldest
+    WHERE id < coalesce((SELECT min(id) FROM oldest WHERE time >= ?3), 9223372036854775807)";
+
+pub const FROM_WAITING: &str =
     "DELETE FROM waiting WHERE (owner, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
-const FROM_ARCHIVE: &str =
+pub const FROM_ARCHIVE: &str =
     "DELETE FROM archive WHERE (owner, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
+pub const OWNERS_OF: &str = "SELECT json_group_array(json_array(id, hex(owners)))
+    FROM message WHERE id IN (SELECT value FROM json_each(?))";
+/// Of pairs of owner and message, the messages that have such an entry.
+pub const NEEDED: &str = "SELECT json_group_array(DISTINCT value ->> 1) FROM json_each(?) AS pair
+    WHERE EXISTS (SELECT 1 FROM waiting WHERE owner = value ->> 0 AND id = value ->> 1)
+       OR EXISTS (SELECT 1 FROM archive WHERE owner = value ->> 0 AND id = value ->> 1)";
 
 /// Owner, message, and whether it has no other entry.
 type Found = (u64, u64, u8);
@@ -80,43 +121,39 @@ async fn delete(
     from: &'static str,
     entries: String,
 ) -> Result<Vec<Found>, sqlx::Error> {
-    // Written by SQLite from columns that are numbers.
-    let found: Vec<Found> =
-        serde_json::from_str(&entries).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let found: Vec<Found> = parsed(&entries)?;
     if found.is_empty() {
         return Ok(found);
     }
     sqlx::query(from).bind(entries).execute(&mut *connection).await?;
-    let mut ids = Vec::with_capacity(found.len());
-    for (_, id, alone) in &found {
-        if *alone == 1 || !is_needed(connection, *id).await? {
-            ids.push(*id);
-        }
-    }
+    let others: Vec<u64> = found.iter().filter(|entry| entry.2 == 0).map(|entry| entry.1).collect();
+    let needed = needed(connection, &others).await?;
+    let ids: Vec<u64> = found.iter().map(|entry| entry.1).filter(|id| !needed.contains(id)).collect();
     let delete = sqlx::query("DELETE FROM message WHERE id IN (SELECT value FROM json_each(?))");
     delete.bind(serde_json::json!(ids).to_string()).execute(connection).await?;
     Ok(found)
 }
 
-/// Has any owner of the message an entry for it?
-async fn is_needed(connection: &mut SqliteConnection, id: u64) -> Result<bool, sqlx::Error> {
-    let owners: Option<Vec<u8>> = sqlx::query_scalar("SELECT owners FROM message WHERE id = ?")
-        .bind(id as i64)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let owners: Owners = owners.and_then(|bytes| unpack_owners(&bytes)).unwrap_or_default();
-    for owner in owners {
-        let entries: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM waiting WHERE owner = ?1 AND id = ?2)
-                 OR EXISTS (SELECT 1 FROM archive WHERE owner = ?1 AND id = ?2)",
-        )
-        .bind(owner.account.0 as i64)
-        .bind(id as i64)
-        .fetch_one(&mut *connection)
-        .await?;
-        if entries {
-            return Ok(true);
-        }
+/// Those of the messages for which some owner has an entry.
+async fn needed(connection: &mut SqliteConnection, ids: &[u64]) -> Result<HashSet<u64>, sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
     }
-    Ok(false)
+    let read = sqlx::query_scalar(OWNERS_OF).bind(serde_json::json!(ids).to_string());
+    let owners: String = read.fetch_one(&mut *connection).await?;
+    let owners: Vec<(u64, String)> = parsed(&owners)?;
+    let mut pairs: Vec<(u64, u64)> = Vec::with_capacity(owners.len() * 2);
+    for (id, hex) in owners {
+        let owners: Owners =
+            hex::decode(hex).ok().and_then(|bytes| unpack_owners(&bytes)).unwrap_or_default();
+        pairs.extend(owners.iter().map(|owner| (owner.account.0, id)));
+    }
+    let read = sqlx::query_scalar(NEEDED).bind(serde_json::json!(pairs).to_string());
+    let needed: String = read.fetch_one(connection).await?;
+    parsed(&needed)
+}
+
+/// Written by SQLite from columns that are numbers and bytes.
+pub fn parsed<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, sqlx::Error> {
+    serde_json::from_str(json).map_err(|error| sqlx::Error::Decode(error.into()))
 }

@@ -63,6 +63,7 @@ impl Options {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(self.lock_wait)
             .pragma("cell_size_check", "ON")
+            .pragma("secure_delete", "FAST")
             .pragma("journal_size_limit", "67108864");
         if let Some(bytes) = self.max_bytes {
             options = options.pragma("max_page_count", (bytes / PAGE_BYTES).max(1).to_string());

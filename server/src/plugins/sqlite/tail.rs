@@ -145,7 +145,7 @@ impl Tail {
 
     /// An account went. Entries of it that a bulk made already are for the caller to delete.
     pub fn remove_owner(&mut self, owner: AccountNumber) {
-        let newest = self.rows.back().map_or(self.indexed, |row| row.id);
+        let newest = self.newest();
         self.removed.insert(owner, newest);
         self.waiting.remove(&owner);
         for row in &mut self.rows {
@@ -155,6 +155,10 @@ impl Tail {
 
     pub fn indexed(&self) -> MessageId {
         self.indexed
+    }
+
+    pub fn newest(&self) -> MessageId {
+        self.rows.back().map_or(self.indexed, |row| row.id)
     }
 
     pub fn len(&self) -> usize {

@@ -11,12 +11,13 @@ use parking_lot::Mutex;
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
+use xmpp_core::date::format_utc;
 
 use super::append::Batch;
 use super::apply::{Change, apply};
 use super::books::Books;
 use super::chores::Chores;
-use super::delete::delete_taken;
+use super::delete::{delete_taken, erase, erase_no_more};
 use super::failure::{Failure, Named};
 use super::open::{Lock, Options};
 use super::packed::{Owners, Pair};
@@ -32,6 +33,9 @@ const TAKINGS: usize = 512;
 /// How long a taking waits for others, if no commit comes along; and chores after an error.
 const TAKINGS_WAIT: Duration = Duration::from_millis(100);
 const AFTER_ERROR: Duration = Duration::from_millis(500);
+
+pub const OLDEST_OF_TAIL: &str =
+    "SELECT time FROM message WHERE id > ? AND length(owners) > 0 ORDER BY id LIMIT 1";
 
 pub type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -213,7 +217,15 @@ impl Writer {
         removed: &mut Vec<AccountNumber>,
     ) -> Result<Vec<Result<Written, StoreError>>, sqlx::Error> {
         let named = self.named.clone();
+        let purge = changes.iter().filter_map(Change::purges_before).max();
+        let removes = changes.iter().any(Change::removes_account);
+        if let Some(before) = purge {
+            self.index_what_is_old(before).await?;
+        }
         let connection = self.connection().await?;
+        if removes || purge.is_some() {
+            erase(connection).await?;
+        }
         let mut outcomes = Vec::with_capacity(changes.len());
         if changes.is_empty() {
             batch.append(connection).await?;
@@ -229,7 +241,27 @@ impl Writer {
         }
         batch.append(&mut transaction).await?;
         transaction.commit().await?;
+        if purge.is_some() {
+            erase_no_more(connection).await?;
+        }
         Ok(outcomes)
+    }
+
+    /// A purge looks at entries. What is that old and has none yet lies in the tail of a server where
+    /// little happens.
+    async fn index_what_is_old(&mut self, before: Millis) -> Result<(), sqlx::Error> {
+        let indexed = self.books.lock().tail().indexed();
+        let books = self.books.clone();
+        self.connection().await?;
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let oldest: Option<String> = sqlx::query_scalar(OLDEST_OF_TAIL)
+            .bind(indexed.0 as i64)
+            .fetch_optional(&mut *connection)
+            .await?;
+        if oldest.is_some_and(|oldest| oldest < format_utc(before)) {
+            self.chores.index_all(connection, &books).await?;
+        }
+        Ok(())
     }
 
     /// The rows are in the file, and these accounts are not.
@@ -237,7 +269,7 @@ impl Writer {
         let mut books = self.books.lock();
         for owner in removed {
             books.remove_owner(*owner);
-            self.chores.removed(*owner);
+            self.chores.removed(*owner, books.tail());
         }
         rows.into_iter().for_each(|row| books.saved(row));
     }

@@ -1,0 +1,133 @@
+//! What archives keep for how long: once a day the oldest messages go that are older than
+//! `modules.mam.retention_days`, a slice at a time.
+
+use std::time::Duration;
+
+use xmpp_core::BareJid;
+
+use crate::config::Config;
+use crate::storage::{Account, AccountNumber, Millis, Store, StoreError, Write, Written};
+
+pub const DAY: Millis = 24 * 60 * 60 * 1000;
+/// Behind a start others have more to do.
+pub const AFTER_START: Duration = Duration::from_secs(60);
+pub const EVERY: Duration = Duration::from_millis(DAY);
+
+/// Entries that one write deletes: a few milliseconds, between which others are served.
+const SLICE: u32 = 256;
+/// Accounts that are read from the store at one time.
+const ACCOUNTS: usize = 200;
+
+/// Does it for all domains. Gives how many entries went.
+pub async fn keep(store: &dyn Store, config: &Config, now: Millis) -> Result<u64, StoreError> {
+    let mut dropped = 0;
+    for host in &config.general.hosts {
+        let Some(days) = config.retention_days(host.as_str()).at_most() else { continue };
+        let before = now.saturating_sub(days.saturating_mul(DAY));
+        let mut accounts = Accounts::of(store, host.as_str());
+        while let Some(account) = accounts.next().await? {
+            dropped += purge(store, account.number, before).await?;
+        }
+    }
+    Ok(dropped)
+}
+
+/// Drops what came into an account's archive before then. Gives how many entries went.
+pub async fn purge(store: &dyn Store, owner: AccountNumber, before: Millis) -> Result<u64, StoreError> {
+    let mut dropped = 0;
+    loop {
+        match store.write(Write::PurgeArchive { owner, before, limit: SLICE }).await? {
+            Written::Dropped(count) if count > 0 => dropped += count,
+            _ => return Ok(dropped),
+        }
+    }
+}
+
+/// The accounts of a domain, one after the other.
+pub struct Accounts<'a> {
+    store: &'a dyn Store,
+    domain: &'a str,
+    page: std::vec::IntoIter<Account>,
+    last: Option<BareJid>,
+}
+
+impl<'a> Accounts<'a> {
+    pub fn of(store: &'a dyn Store, domain: &'a str) -> Accounts<'a> {
+        Accounts { store, domain, page: Vec::new().into_iter(), last: None }
+    }
+
+    pub async fn next(&mut self) -> Result<Option<Account>, StoreError> {
+        if self.page.len() == 0 {
+            let page = self.store.accounts(self.domain, self.last.as_ref(), ACCOUNTS).await?;
+            self.page = page.into_iter();
+        }
+        let next = self.page.next();
+        if let Some(account) = &next {
+            self.last = Some(account.jid.clone());
+        }
+        Ok(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::memory::Memory;
+    use crate::storage::archive::{End, Filter};
+    use crate::storage::{Archive, Draft, MessageId, OfflineQueue, Owner, Peer, Role};
+
+    const NOW: Millis = 1_795_261_800_000;
+
+    async fn account(store: &Memory, jid: &str) -> AccountNumber {
+        let jid = BareJid::parse(jid).expect("an address");
+        match store.write(Write::CreateAccount { jid, secrets: vec![], time: 1, roster_epoch: 7 }).await {
+            Ok(Written::Account(number)) => number,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A message a day, the newest today; each is both accounts', and waits for the second.
+    async fn days(store: &Memory, (romeo, juliet): (AccountNumber, AccountNumber), days: u64) {
+        for age in (0..days).rev() {
+            let owner = |account, waits| {
+                let role = Role { waits, archived: true, sent: !waits };
+                Owner { account, role, peer: Peer(1) }
+            };
+            let owners = [owner(romeo, false), owner(juliet, true)].into_iter().collect();
+            let draft = Draft { time: NOW - age * DAY, owners, stanza: "<message/>".into() };
+            store.save(vec![draft]).await.expect("saves");
+        }
+    }
+
+    async fn left(store: &Memory, owner: AccountNumber) -> usize {
+        store.archived(owner, &Filter::default(), End::Oldest, 9_999).await.expect("reads").len()
+    }
+
+    #[tokio::test]
+    async fn each_domain_keeps_as_long_as_it_says() {
+        let text = "general.hosts = ['a.example', 'b.example', 'c.example']
+            modules.mam.retention_days = 400
+            [[domain]]\nname = 'b.example'\nmodules.mam.retention_days = 10
+            [[domain]]\nname = 'c.example'\nmodules.mam.retention_days = 'none'";
+        let config = crate::config::parse(text, std::path::Path::new("test"), &[]).expect("a configuration");
+        let store = Memory::new();
+        let mut accounts = Vec::new();
+        for host in ["a.example", "b.example", "c.example"] {
+            let pair = (
+                account(&store, &format!("romeo@{host}")).await,
+                account(&store, &format!("juliet@{host}")).await,
+            );
+            days(&store, pair, 1_000).await;
+            accounts.push(pair);
+        }
+        // What is exactly as old as that stays.
+        let dropped = 2 * (1_000 - 401) + 2 * (1_000 - 11);
+        assert_eq!(keep(&store, &config, NOW).await, Ok(dropped));
+        for ((romeo, juliet), kept) in accounts.into_iter().zip([401, 11, 1_000]) {
+            assert_eq!((left(&store, romeo).await, left(&store, juliet).await), (kept, kept));
+            let waiting = store.waiting(juliet, MessageId(0), 9_999).await.expect("reads");
+            assert_eq!(waiting.len(), 1_000);
+        }
+        assert_eq!(keep(&store, &config, NOW).await, Ok(0));
+    }
+}
