@@ -160,6 +160,8 @@ pub trait Items: Send + Sync {
         key: &'a str,
     ) -> StoreFut<'a, Option<Bytes>>;
     fn items<'a>(&'a self, owner: AccountNumber, collection: &'a str) -> StoreFut<'a, Vec<(String, Bytes)>>;
+    /// The names of the account's collections that have anything in them.
+    fn collections<'a>(&'a self, owner: AccountNumber) -> StoreFut<'a, Vec<String>>;
     /// Values that belong to no account: verified entity capabilities, by hash and `ver`.
     fn shared_item<'a>(&'a self, collection: &'a str, key: &'a str) -> StoreFut<'a, Option<Bytes>>;
 }

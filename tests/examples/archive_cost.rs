@@ -21,6 +21,7 @@ use xmpp_core::BareJid;
 const OWNERS: u64 = 1_000;
 /// Has a message of every fifty.
 const HEAVY: AccountNumber = AccountNumber(1);
+const RARE: Peer = Peer(999);
 const BATCH: u64 = 256;
 const START: u64 = 1_795_261_800_000;
 const PAGE: usize = 50;
@@ -64,8 +65,10 @@ fn draft(number: u64) -> Draft {
     let sender = if number.is_multiple_of(50) { HEAVY } else { AccountNumber(random % (OWNERS - 1) + 2) };
     let recipient = AccountNumber((random >> 12) % (OWNERS - 1) + 2);
     let archived = |sent| Role { waits: false, archived: true, sent };
+    // Of one peer the heavy owner has only a message in a thousand.
+    let peer = if number.is_multiple_of(50_000) { RARE } else { Peer(recipient.0 % 20) };
     let owners = smallvec![
-        Owner { account: sender, role: archived(true), peer: Peer(recipient.0 % 20) },
+        Owner { account: sender, role: archived(true), peer },
         Owner { account: recipient, role: archived(false), peer: Peer(sender.0 % 20) },
     ];
     let stanza = Bytes::from(format!("{:a<400}", format!("<message id='{number}'>")));
@@ -78,7 +81,7 @@ type Question<'a> = Box<dyn Fn(u64) -> (Filter, End) + 'a>;
 async fn pages(store: &Sqlite, messages: u64, last: MessageId) {
     let at = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % messages;
     let all = Filter::default();
-    let kinds: [(&str, Question<'_>); 5] = [
+    let kinds: [(&str, Question<'_>); 7] = [
         ("the last page", Box::new(|_| (Filter::default(), End::Newest))),
         (
             "behind an id",
@@ -98,6 +101,17 @@ async fn pages(store: &Sqlite, messages: u64, last: MessageId) {
                 let after = Some(MessageId(at(n) * last.0 / messages));
                 (Filter { after, with: Some(Peer(n % 20)), ..all.clone() }, End::Oldest)
             }),
+        ),
+        (
+            "with a peer of few messages",
+            Box::new(|n| {
+                let before = Some(MessageId(at(n) * last.0 / messages));
+                (Filter { before, with: Some(RARE), ..all.clone() }, End::Newest)
+            }),
+        ),
+        (
+            "the last before a time",
+            Box::new(|n| (Filter { end: Some(START + at(n) * 100), ..all.clone() }, End::Newest)),
         ),
         (
             "from a time on",

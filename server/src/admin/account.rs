@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use xmpp_core::BareJid;
 
 use super::connection::Output;
+use super::export::export;
 use super::password::{Password, given};
 use super::protocol::Refusal;
 use super::{Admin, Answer, Told, done, listed, refusals};
@@ -38,6 +39,8 @@ pub enum AccountCommand {
     UnbanUser(User),
     /// Make many accounts, from CSV: lines of user,domain,password or jid,password
     ImportUsers(ImportUsers),
+    /// Write down everything that an account owns, as JSON
+    ExportData(ExportData),
 }
 
 #[derive(Serialize, Deserialize, clap::Args)]
@@ -133,6 +136,19 @@ pub struct ImportUsers {
     pub first_line: usize,
 }
 
+/// The tool makes the file.
+#[derive(Serialize, Deserialize, clap::Args)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExportData {
+    /// The account's address
+    #[arg(long, value_name = "JID")]
+    pub user: String,
+    /// The file, which must not be there yet, or - for standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    #[serde(skip)]
+    pub filename: PathBuf,
+}
+
 #[derive(Serialize)]
 struct Correct {
     correct: bool,
@@ -173,6 +189,7 @@ impl AccountCommand {
             }
             AccountCommand::BanUser(BanUser { user, reason }) => ban(admin, &user, &reason).await,
             AccountCommand::UnbanUser(User { user }) => unban(admin, &user).await,
+            AccountCommand::ExportData(ExportData { user, .. }) => export(admin, &user, output).await,
             AccountCommand::ImportUsers(ImportUsers { csv, first_line, .. }) => {
                 import(admin, &csv, first_line).await
             }

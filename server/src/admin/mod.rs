@@ -7,6 +7,8 @@
 
 pub mod account;
 mod connection;
+pub mod export;
+pub mod mam;
 pub mod password;
 pub mod protocol;
 mod refusals;
@@ -42,7 +44,7 @@ const CONNECTIONS: usize = 32;
 #[serde(rename_all = "camelCase")]
 #[command(rename_all = "camelCase")]
 pub enum Command {
-    /// Accounts: make, change, check, list, ban, remove, import
+    /// Accounts: make, change, check, list, ban, remove, import, export
     #[command(subcommand)]
     Account(account::AccountCommand),
     /// Sessions: list, count, end
@@ -51,6 +53,9 @@ pub enum Command {
     /// Contacts of an account: list, add, delete
     #[command(subcommand)]
     Roster(roster::RosterCommand),
+    /// Archives of messages: look over, count, purge
+    #[command(subcommand)]
+    Mam(mam::MamCommand),
     /// The server: status, log level, configuration
     #[command(subcommand)]
     Server(server::ServerCommand),
@@ -116,6 +121,7 @@ impl Command {
             Command::Account(command) => command.run(admin, output).await,
             Command::Session(command) => command.run(admin, output).await,
             Command::Roster(command) => command.run(admin, output).await,
+            Command::Mam(command) => command.run(admin, output).await,
             Command::Server(command) => command.run(admin).await,
             Command::Stanza(command) => command.run(admin).await,
         }

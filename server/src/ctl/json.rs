@@ -19,7 +19,7 @@ impl Path {
         Path { category: category.to_owned(), name: name.to_owned() }
     }
 
-    fn open(&self) -> String {
+    pub fn open(&self) -> String {
         format!(r#"{{"data":{{"{}":{{"{}":"#, self.category, self.name)
     }
 }

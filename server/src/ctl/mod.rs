@@ -2,6 +2,7 @@
 //! this machine through its control socket, and prints the answer for a person or as JSON.
 
 mod connection;
+mod export;
 mod failure;
 mod import;
 mod json;
@@ -117,6 +118,9 @@ fn perform(
         }
         Task::Ask(Command::Account(AccountCommand::ImportUsers(arguments))) => {
             import::import(&arguments.filename, socket, json, &path, out)
+        }
+        Task::Ask(Command::Account(AccountCommand::ExportData(arguments))) => {
+            export::export(arguments, socket, json, &path, out)
         }
         Task::Ask(Command::Server(ServerCommand::Stop {})) => {
             lifecycle::stop(socket, false, json, &path, out)

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::admin::Command;
 use crate::admin::account::AccountCommand;
+use crate::admin::mam::{Counted, Looked, MamCommand};
 use crate::admin::roster::{Ask, Contact, RosterCommand, Who};
 use crate::admin::server::{Changed, Reloaded, ServerCommand, Status, parse_level};
 use crate::admin::session::{Listed, SessionCommand};
@@ -18,6 +19,7 @@ pub fn item(out: &mut impl Write, command: &Command, item: &Value) -> io::Result
     let line = match command {
         Command::Session(SessionCommand::ListSessions(_)) => typed(item, session),
         Command::Roster(RosterCommand::ListContacts(_)) => typed(item, contact),
+        Command::Mam(MamCommand::Count(_)) => typed(item, counted),
         _ => text(item),
     };
     writeln!(out, "{line}")
@@ -33,6 +35,7 @@ pub fn done(out: &mut impl Write, command: &Command, result: &Value) -> io::Resu
             let level = parse_level(&text(result)).map(|level| level.to_string());
             writeln!(out, "{}", level.unwrap_or_else(|_| text(result)))
         }
+        Command::Mam(MamCommand::Verify {}) => write!(out, "{}", typed(result, looked)),
         Command::Stanza(_) => writeln!(out, "{}", sent(result)),
         _ => match result {
             Value::Array(several) => {
@@ -49,6 +52,7 @@ pub fn says_no(command: &Command, result: &Value) -> Option<String> {
     let no = match command {
         Command::Account(AccountCommand::CheckPassword(_)) => result["correct"] == false,
         Command::Account(AccountCommand::CheckUser(_)) => result["exist"] == false,
+        Command::Mam(MamCommand::Verify {}) => result["faults"] != 0,
         Command::Server(ServerCommand::Reload {}) => {
             let refused: Vec<String> = result["refused"].as_array().into_iter().flatten().map(text).collect();
             return (!refused.is_empty()).then(|| refused.join("\n"));
@@ -60,7 +64,35 @@ pub fn says_no(command: &Command, result: &Value) -> Option<String> {
 
 /// Is there more to say than why not?
 pub fn says_both(command: &Command) -> bool {
-    matches!(command, Command::Server(ServerCommand::Reload {}))
+    matches!(command, Command::Server(ServerCommand::Reload {}) | Command::Mam(MamCommand::Verify {}))
+}
+
+fn counted(Counted { jid, domain, messages }: Counted) -> String {
+    match domain {
+        Some(domain) => format!("{domain}  {messages} in all"),
+        None => format!("{}  {messages}", jid.unwrap_or_default()),
+    }
+}
+
+fn looked(Looked { verified, faults, message }: Looked) -> String {
+    let mut lines = vec![format!(
+        "{} messages, {} entries in archives, {} waiting",
+        verified.messages, verified.archived, verified.waiting
+    )];
+    let found = [
+        (verified.without_message, "entries whose message is not there"),
+        (verified.without_entry, "messages that no entry needs"),
+        (verified.not_named, "entries that their message does not name"),
+        (verified.unreadable, "messages that cannot be read"),
+        (verified.wrong_ids, "ids that do not increase"),
+        (verified.out_of_order, "messages out of the order of time, which is no fault"),
+    ];
+    let found = found.iter().filter(|(count, _)| *count > 0);
+    lines.extend(found.map(|(count, what)| format!("  {count} {what}")));
+    if faults == 0 {
+        lines.push(message);
+    }
+    lines.join("\n") + "\n"
 }
 
 fn status(status: Status) -> String {

@@ -28,8 +28,9 @@ fn the_commands_are_those_that_scripts_know() {
     let expected = "\
         account registerUser, account removeUser, account changeUserPassword, account checkPassword, \
         account checkUser, account listUsers, account countUsers, account banUser, account unbanUser, \
-        account importUsers, session listSessions, session countSessions, session kickUser, \
+        account importUsers, account exportData, session listSessions, session countSessions, session kickUser, \
         session kickUserSession, roster listContacts, roster addContact, roster deleteContact, \
+        mam verify, mam purge, mam count, \
         server status, server version, server getLoglevel, server setLoglevel, server reload, server stop, \
         stanza sendMessage, stanza sendStanza, started, status, stop, version, completions";
     assert_eq!(commands().join(", "), expected);

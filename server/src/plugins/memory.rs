@@ -253,6 +253,13 @@ impl Items for Memory {
         })
     }
 
+    fn collections<'a>(&'a self, owner: AccountNumber) -> StoreFut<'a, Vec<String>> {
+        self.read(|state| {
+            let collections = state.owned(owner).into_iter().flat_map(|record| &record.items);
+            Ok(collections.filter(|(_, items)| !items.is_empty()).map(|(name, _)| name.clone()).collect())
+        })
+    }
+
     fn shared_item<'a>(&'a self, collection: &'a str, key: &'a str) -> StoreFut<'a, Option<Bytes>> {
         self.read(|state| {
             let collection = state.shared_items.get(collection);

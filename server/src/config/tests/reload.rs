@@ -38,8 +38,8 @@ fn entries_that_changed_came_or_went() {
         "[[listen.c2s]]\nport = 3\n[[domain]]\nname = \"localhost\"\nmessages.save = \"unless-delivered\"\n";
     let gone = "{ ip = \"::\", port = 2, tls = \"starttls\", proxy_protocol_from = [], max_connections = \"none\", \
                 backlog = 1024 }";
-    let came =
-        "{ name = \"localhost\", strict_iq = false, messages = { save = \"unless-delivered\" }, auth = {} }";
+    let came = "{ name = \"localhost\", strict_iq = false, messages = { save = \"unless-delivered\" }, auth = {}, \
+                modules = { mam = {} } }";
     assert_eq!(
         changes(old, new),
         [

@@ -15,8 +15,9 @@ use crate::storage::*;
 const EVER: (&str, &str) = ("", "~");
 
 /// The first id at or behind a time, by halving the ids; gaps are passed over.
-const FIRST_AT: &str = "WITH RECURSIVE search (low, high) AS (
-        SELECT coalesce(min(id), 0), coalesce(max(id), 0) + 1 FROM message
+pub const FIRST_AT: &str = "WITH RECURSIVE search (low, high) AS (
+        -- Each by itself: together they would be looked for in the whole table.
+        SELECT coalesce((SELECT min(id) FROM message), 0), coalesce((SELECT max(id) FROM message), 0) + 1
         UNION ALL
         SELECT
             iif(message.id < high AND message.time < ?1, message.id + 1, low),
@@ -28,12 +29,15 @@ const FIRST_AT: &str = "WITH RECURSIVE search (low, high) AS (
     SELECT low FROM search WHERE low >= high";
 
 /// ?1 owner, ?2 and ?3 the ids between, ?4 and ?5 the first and last time, ?6 the least `sent`, ?7 limit.
+/// `$by`: how, where SQLite would rather look through all of the owner's entries.
 macro_rules! entries {
-    ($which:literal, $what:literal, $order:literal) => {
+    ($by:literal, $which:literal, $what:literal, $order:literal) => {
         concat!(
             "SELECT ",
             $what,
-            " FROM archive JOIN message ON message.id = archive.id
+            " FROM archive ",
+            $by,
+            " JOIN message ON message.id = archive.id
              WHERE archive.owner = ?1 AND archive.id > ?2 AND archive.id < ?3 AND time >= ?4 AND time <= ?5
              AND sent >= ?6 AND EXISTS (SELECT 1 FROM account WHERE number = ?1) ",
             $which,
@@ -41,22 +45,23 @@ macro_rules! entries {
             " LIMIT ?7"
         )
     };
-    ($which:literal) => {
+    ($by:literal, $which:literal) => {
         [
-            entries!($which, "archive.id, time, stanza, owners", " ORDER BY archive.id"),
-            entries!($which, "archive.id, time, stanza, owners", " ORDER BY archive.id DESC"),
-            concat!("SELECT count(*) FROM (", entries!($which, "1", ""), ")"),
+            entries!($by, $which, "archive.id, time, stanza, owners", " ORDER BY archive.id"),
+            entries!($by, $which, "archive.id, time, stanza, owners", " ORDER BY archive.id DESC"),
+            concat!("SELECT count(*) FROM (", entries!($by, $which, "1", ""), ")"),
         ]
     };
 }
 
-const OF_ALL: [&str; 3] = entries!("");
-const OF_PEER: [&str; 3] = entries!(" AND peer = ?8");
-const OF_IDS: [&str; 3] = entries!(" AND archive.id IN (SELECT value FROM json_each(?8))");
-const OF_BOTH: [&str; 3] = entries!(" AND archive.id IN (SELECT value FROM json_each(?8)) AND peer = ?9");
+pub const OF_ALL: [&str; 3] = entries!("", "");
+pub const OF_PEER: [&str; 3] = entries!("INDEXED BY archive_by_peer", " AND peer = ?8");
+pub const OF_IDS: [&str; 3] = entries!("", " AND archive.id IN (SELECT value FROM json_each(?8))");
+pub const OF_BOTH: [&str; 3] =
+    entries!("", " AND archive.id IN (SELECT value FROM json_each(?8)) AND peer = ?9");
 
 /// How many there are needs no message, where no time is asked for.
-const COUNT_ALL: &str = "SELECT count(*) FROM (SELECT 1 FROM archive
+pub const COUNT_ALL: &str = "SELECT count(*) FROM (SELECT 1 FROM archive
     WHERE archive.owner = ?1 AND archive.id > ?2 AND archive.id < ?3 AND sent >= ?6
     AND EXISTS (SELECT 1 FROM account WHERE number = ?1) LIMIT ?7)";
 
@@ -73,7 +78,7 @@ macro_rules! tail {
     };
 }
 
-const OF_TAIL: [&str; 3] = [
+pub const OF_TAIL: [&str; 3] = [
     tail!("id, time, stanza, owners", " ORDER BY id"),
     tail!("id, time, stanza, owners", " ORDER BY id DESC"),
     concat!("SELECT count(*) FROM (", tail!("1", ""), ")"),

@@ -45,18 +45,7 @@ pub async fn delete_some_of(
 ) -> Result<bool, sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let mut done = true;
-    for (read, from) in [
-        (
-            "SELECT json_group_array(json_array(owner, id, alone))
-             FROM (SELECT owner, id, alone FROM waiting WHERE owner = ? LIMIT ?)",
-            FROM_WAITING,
-        ),
-        (
-            "SELECT json_group_array(json_array(owner, id, 0))
-             FROM (SELECT owner, id FROM archive WHERE owner = ? LIMIT ?)",
-            FROM_ARCHIVE,
-        ),
-    ] {
+    for (read, from) in [(SOME_WAITING, FROM_WAITING), (SOME_ARCHIVED, FROM_ARCHIVE)] {
         let read = sqlx::query_scalar(read).bind(owner.0 as i64).bind(rows as i64);
         let found: String = read.fetch_one(&mut *transaction).await?;
         done &= delete(&mut transaction, from, found).await?.is_empty();
@@ -101,10 +90,15 @@ pub const OLDEST: &str = "WITH oldest AS MATERIALIZED (
     SELECT json_group_array(json_array(?1, id, 0)) FROM oldest
     WHERE id < coalesce((SELECT min(id) FROM oldest WHERE time >= ?3), 9223372036854775807)";
 
+pub const SOME_WAITING: &str = "SELECT json_group_array(json_array(owner, id, alone))
+    FROM (SELECT owner, id, alone FROM waiting WHERE owner = ? LIMIT ?)";
+pub const SOME_ARCHIVED: &str = "SELECT json_group_array(json_array(owner, id, 0))
+    FROM (SELECT owner, id FROM archive WHERE owner = ? LIMIT ?)";
 pub const FROM_WAITING: &str =
     "DELETE FROM waiting WHERE (owner, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
 pub const FROM_ARCHIVE: &str =
     "DELETE FROM archive WHERE (owner, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
+pub const FROM_MESSAGE: &str = "DELETE FROM message WHERE id IN (SELECT value FROM json_each(?))";
 pub const OWNERS_OF: &str = "SELECT json_group_array(json_array(id, hex(owners)))
     FROM message WHERE id IN (SELECT value FROM json_each(?))";
 /// Of pairs of owner and message, the messages that have such an entry.
@@ -129,7 +123,7 @@ async fn delete(
     let others: Vec<u64> = found.iter().filter(|entry| entry.2 == 0).map(|entry| entry.1).collect();
     let needed = needed(connection, &others).await?;
     let ids: Vec<u64> = found.iter().map(|entry| entry.1).filter(|id| !needed.contains(id)).collect();
-    let delete = sqlx::query("DELETE FROM message WHERE id IN (SELECT value FROM json_each(?))");
+    let delete = sqlx::query(FROM_MESSAGE);
     delete.bind(serde_json::json!(ids).to_string()).execute(connection).await?;
     Ok(found)
 }

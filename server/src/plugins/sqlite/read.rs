@@ -235,6 +235,14 @@ impl Items for Sqlite {
         })
     }
 
+    fn collections<'a>(&'a self, owner: AccountNumber) -> StoreFut<'a, Vec<String>> {
+        Box::pin(async move {
+            let sql = "SELECT DISTINCT collection FROM item WHERE owner = ? ORDER BY collection";
+            let rows: Vec<(String,)> = self.all(sqlx::query_as(sql).bind(owner.0 as i64)).await?;
+            Ok(rows.into_iter().map(|row| row.0).collect())
+        })
+    }
+
     fn shared_item<'a>(&'a self, collection: &'a str, key: &'a str) -> StoreFut<'a, Option<Bytes>> {
         Box::pin(async move {
             let sql = "SELECT value FROM shared_item WHERE collection = ? AND key = ?";

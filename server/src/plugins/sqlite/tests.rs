@@ -3,6 +3,8 @@
 mod crashes;
 mod faults;
 mod files;
+mod owned;
+mod plans;
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -43,6 +45,16 @@ impl Place {
             sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).fetch_all(&mut connection).await.expect("valid SQL");
         sqlx::Connection::close(connection).await.expect("closes");
         rows.first().and_then(|row| sqlx::Row::try_get(row, 0).ok()).unwrap_or(0)
+    }
+}
+
+impl Place {
+    /// The first column.
+    async fn texts(&self, sql: &str) -> Vec<String> {
+        let mut connection = Options::new(self.path()).connect().await.expect("connects");
+        let texts = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&mut connection).await;
+        sqlx::Connection::close(connection).await.expect("closes");
+        texts.expect("valid SQL")
     }
 }
 
