@@ -96,6 +96,9 @@ settings! {
         /// Days that a message stays in an archive; or "none", for ever. What is older goes once a day; what
         /// still waits for its account waits on.
         now retention_days: Limit = Limit::None, in 1..=36_500;
+        /// Whether archives can be searched by words (XEP-0431). The bodies are kept a second time for that.
+        /// What is there already when this is switched on is taken in little by little.
+        restart full_text: bool = false;
     }
 }
 

@@ -26,6 +26,7 @@ pub async fn open(
                 readers: config.storage.sqlite.readers,
                 waiting_writes: config.storage.waiting_writes as usize,
                 waiting_bytes: config.storage.waiting_bytes as usize,
+                full_text: config.modules.mam.full_text,
                 watch,
                 ..sqlite::Options::new(path)
             };

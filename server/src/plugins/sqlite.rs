@@ -20,6 +20,7 @@ mod open;
 mod packed;
 mod read;
 mod tail;
+mod text;
 mod verify;
 mod writer;
 
@@ -58,6 +59,7 @@ impl Sqlite {
         let lock = open::lock(&options.path)?;
         let mut connection = open::open(&options, &named).await?;
         let start = load::load(&mut connection, &named).await?;
+        let text = text::set_up(&mut connection, options.full_text, &named).await?;
         let readers = options.readers();
         let books = Arc::new(Mutex::new(Books::new(start.tail)));
         let due = Arc::new(Notify::new());
@@ -72,7 +74,7 @@ impl Sqlite {
             books: books.clone(),
             due: due.clone(),
             next: start.next,
-            chores: Chores::new(start.dead, start.removals),
+            chores: Chores::new(start.dead, start.removals, text),
             takings_at: None,
             failed: None,
             pause: None,

@@ -37,6 +37,15 @@ pub struct Filter {
     pub ids: Option<Vec<MessageId>>,
     /// Only what the owner sent.
     pub sent: bool,
+    /// Messages whose body has all of these [`words`], in any order. A store that was not told to search
+    /// by words need not know what to do.
+    pub text: Option<String>,
+}
+
+/// The words of a text, as they are searched for: runs of letters and digits.
+pub fn words(text: &str) -> impl Iterator<Item = String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase)
 }
 
 impl Filter {

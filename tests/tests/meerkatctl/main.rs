@@ -2,6 +2,7 @@
 //! docs/meerkatctl.md).
 
 mod accounts;
+mod archives;
 mod client;
 mod first_run;
 mod import;

@@ -90,7 +90,7 @@ impl AnswerIq for Mam {
             Target::Server(_) => return Answer::Now(Err(StanzaError::service_unavailable())),
         };
         match (iq.query.name(), iq.is_set) {
-            ("query", false) => Answer::Now(Ok(Some(query::form()))),
+            ("query", false) => Answer::Now(Ok(Some(query::form(self.live.load().modules.mam.full_text)))),
             ("query", true) => Answer::later(self.query(account, iq, router)),
             ("metadata", false) => Answer::later(metadata(account, router)),
             ("prefs", false) => Answer::Now(Ok(Some(self.preferences(account)))),

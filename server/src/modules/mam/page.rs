@@ -34,7 +34,8 @@ struct Found {
 impl Mam {
     pub(super) async fn query(&self, account: &AccountInfo, iq: &Iq<'_>, router: &Arc<Router>) -> IqResult {
         let session = iq.session.ok_or_else(StanzaError::service_unavailable)?;
-        let query = Reader { account, ids: &router.stanza_ids }.read(&iq.query)?;
+        let full_text = self.live.load().modules.mam.full_text;
+        let query = Reader { account, ids: &router.stanza_ids, full_text }.read(&iq.query)?;
         let owner = account.number;
         if !all_archived(owner, &query.named, router).await? {
             return Err(StanzaError::item_not_found());
@@ -45,9 +46,8 @@ impl Mam {
         };
         let filter = on_page(&query);
         if max == 0 {
-            let count = router.store.count_archived(owner, &query.filter, COUNT).await;
-            let count = count.map_err(|error| stanza_error(&error))?;
-            return Ok(Some(fin(count == 0, set(None, Some(count)))));
+            let count = count(account, &query, router).await?;
+            return Ok(Some(fin(count == Some(0), set(None, count))));
         }
         let mut found = read(account, &query, filter, max, router).await?;
         if query.page.end() == End::Newest {
@@ -77,6 +77,17 @@ async fn all_archived(owner: AccountNumber, ids: &[MessageId], router: &Router) 
     let filter = Filter { ids: Some(ids.to_vec()), ..Filter::default() };
     let found = router.store.count_archived(owner, &filter, ids.len() as u64).await;
     Ok(found.map_err(|error| stanza_error(&error))? == ids.len() as u64)
+}
+
+/// How many match, whatever the page (XEP-0059 section 2.7). With a full address that is known only by
+/// reading; nothing is said where there is more to be read than a page may look at.
+async fn count(account: &AccountInfo, query: &Query, router: &Router) -> Result<Option<u64>, StanzaError> {
+    if query.with.is_none() {
+        let count = router.store.count_archived(account.number, &query.filter, COUNT).await;
+        return count.map(Some).map_err(|error| stanza_error(&error));
+    }
+    let found = read(account, query, query.filter.clone(), LOOKED_AT, router).await?;
+    Ok(found.complete.then_some(found.messages.len() as u64))
 }
 
 /// What matches, within the bounds of the page.

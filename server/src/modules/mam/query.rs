@@ -5,7 +5,12 @@ use xmpp_core::{BareJid, Element, Jid, StanzaError, date, ns};
 use crate::accounts::AccountInfo;
 use crate::router::StanzaIds;
 use crate::storage::MessageId;
-use crate::storage::archive::{End, Filter, Peer};
+use crate::storage::archive::{End, Filter, Peer, words};
+
+/// The field of XEP-0431.
+const FULL_TEXT: &str = "{urn:xmpp:fulltext:0}fulltext";
+/// Words that may be searched for at a time.
+const WORDS: usize = 32;
 
 #[derive(Debug, Default, PartialEq)]
 pub struct Query {
@@ -38,7 +43,7 @@ impl Page {
 }
 
 /// Section 4.1.6: all that may be asked for.
-pub fn form() -> Element {
+pub fn form(full_text: bool) -> Element {
     let field =
         |type_: &str, var: &str| Element::new("field", ns::DATA_FORMS).attr("type", type_).attr("var", var);
     let form_type = field("hidden", "FORM_TYPE").child(Element::new("value", ns::DATA_FORMS).text(ns::MAM));
@@ -51,7 +56,8 @@ pub fn form() -> Element {
         .child(form_type)
         .child(field("jid-single", "with"))
         .children(["start", "end", "before-id", "after-id"].map(|var| field("text-single", var)))
-        .child(field("list-multi", "ids").child(open));
+        .child(field("list-multi", "ids").child(open))
+        .children(full_text.then(|| field("text-single", FULL_TEXT)));
     Element::new("query", ns::MAM).child(form)
 }
 
@@ -59,6 +65,8 @@ pub fn form() -> Element {
 pub struct Reader<'a> {
     pub account: &'a AccountInfo,
     pub ids: &'a StanzaIds,
+    /// May it be searched by words?
+    pub full_text: bool,
 }
 
 impl Reader<'_> {
@@ -98,6 +106,7 @@ impl Reader<'_> {
                 "after-id" => query.filter.after = Some(self.id(&value()?, query)?),
                 "before-id" => query.filter.before = Some(self.id(&value()?, query)?),
                 "ids" => self.read_ids(field, query)?,
+                FULL_TEXT if self.full_text => query.filter.text = Some(read_text(value()?)?),
                 // Section 4.1.7.
                 _ => {
                     let text = format!("the archive cannot be searched by {var:?}");
@@ -153,6 +162,16 @@ impl Reader<'_> {
             query.named.push(id);
         }
         Ok(id)
+    }
+}
+
+fn read_text(text: String) -> Result<String, StanzaError> {
+    match words(&text).count() {
+        0 => Err(bad(FULL_TEXT)),
+        1..=WORDS => Ok(text),
+        _ => {
+            Err(StanzaError::not_acceptable().with_text(format!("at most {WORDS} words may be searched for")))
+        }
     }
 }
 

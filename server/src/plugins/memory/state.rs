@@ -7,7 +7,7 @@ use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
 use super::roster::OwnRoster;
-use crate::storage::archive::Filter;
+use crate::storage::archive::{Filter, words};
 use crate::storage::*;
 
 #[derive(Default)]
@@ -41,6 +41,15 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Has a body all of these words?
+    fn says(&self, text: &str) -> bool {
+        let Ok(stanza) = xmpp_core::Stanza::read(&self.stanza) else { return false };
+        let bodies = stanza.payload.children().filter(|child| child.name == "body");
+        let said: Vec<String> =
+            bodies.flat_map(|body| words(&body.element().content()).collect::<Vec<_>>()).collect();
+        words(text).next().is_some() && words(text).all(|word| said.contains(&word))
+    }
+
     pub fn saved(&self, id: MessageId, owner: AccountNumber) -> Saved {
         let archived = self.owners.iter().any(|of| of.account == owner && of.role.archived);
         Saved { id, time: self.time, archived, stanza: self.stanza.clone() }
@@ -143,6 +152,7 @@ impl State {
                 && filter.ids.as_ref().is_none_or(|ids| ids.contains(id))
                 && filter.start.is_none_or(|start| kept.time >= start)
                 && filter.end.is_none_or(|end| kept.time <= end)
+                && filter.text.as_ref().is_none_or(|text| kept.says(text))
                 && kept.owners.iter().any(|of| {
                     of.account == owner
                         && of.role.archived

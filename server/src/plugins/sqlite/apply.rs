@@ -23,6 +23,8 @@ pub enum Change {
     },
     /// Can anything be written?
     Probe,
+    /// Somebody searches by words. It is done before the commit.
+    FindText,
 }
 
 impl Change {
@@ -33,7 +35,7 @@ impl Change {
                 Write::PurgeArchive { before, .. } => Some(before),
                 _ => None,
             },
-            Change::ShareSecret { .. } | Change::Probe => None,
+            Change::ShareSecret { .. } | Change::Probe | Change::FindText => None,
         }
     }
 
@@ -56,6 +58,7 @@ pub async fn apply(
             share.bind(name).bind(proposed).execute(connection).await?;
             Ok(Written::Done)
         }
+        Change::FindText => Ok(Written::Done),
         Change::Probe => {
             let probe = "UPDATE progress SET probed = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
             sqlx::query(probe).execute(connection).await?;

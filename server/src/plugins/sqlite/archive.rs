@@ -7,7 +7,9 @@
 use xmpp_core::date::format_utc;
 
 use super::Sqlite;
+use super::apply::Change;
 use super::read::{SavedRow, saved};
+use super::text::matching;
 use crate::storage::archive::{DISORDER, End, Filter};
 use crate::storage::*;
 
@@ -84,6 +86,35 @@ pub const OF_TAIL: [&str; 3] = [
     concat!("SELECT count(*) FROM (", tail!("1", ""), ")"),
 ];
 
+/// ?8 what matches, ?9 the peer and ?10 the ids, where they are asked for. The order of the tables is
+/// the order in which they are read: what matches comes in order of ids already.
+macro_rules! texts {
+    ($what:literal, $order:literal) => {
+        concat!(
+            "SELECT ",
+            $what,
+            " FROM message_text CROSS JOIN archive ON archive.id = message_text.rowid AND archive.owner = ?1
+             CROSS JOIN message ON message.id = archive.id
+             WHERE message_text MATCH ?8 AND message_text.rowid > ?2 AND message_text.rowid < ?3
+             AND time >= ?4 AND time <= ?5 AND sent >= ?6 AND (?9 IS NULL OR peer = ?9)
+             AND (?10 IS NULL OR archive.id IN (SELECT value FROM json_each(?10)))
+             AND EXISTS (SELECT 1 FROM account WHERE number = ?1)",
+            $order,
+            " LIMIT ?7"
+        )
+    };
+}
+
+pub const OF_TEXT: [&str; 3] = [
+    texts!("archive.id, time, stanza, owners", " ORDER BY message_text.rowid"),
+    texts!("archive.id, time, stanza, owners", " ORDER BY message_text.rowid DESC"),
+    concat!("SELECT count(*) FROM (", texts!("1", ""), ")"),
+];
+
+/// Which ids of the tail match. ?1 ids, ?2 what matches, ?3 where the tail begins.
+pub const TAIL_OF_TEXT: &str = "SELECT rowid FROM message_text
+    WHERE message_text MATCH ?2 AND rowid > ?3 AND rowid IN (SELECT value FROM json_each(?1))";
+
 /// Which of the three statements.
 #[derive(Clone, Copy)]
 enum Form {
@@ -110,7 +141,7 @@ impl Archive for Sqlite {
         limit: usize,
     ) -> StoreFut<'a, Vec<Saved>> {
         Box::pin(async move {
-            let (indexed, tail) = self.books.lock().archived(owner, filter);
+            let (indexed, tail) = self.sources(owner, filter).await?;
             let bounds = self.bounds(filter, indexed, limit as u64).await?;
             let mut rows = match end {
                 End::Oldest => self.entries(owner, filter, &bounds, Form::Oldest).await?,
@@ -138,7 +169,7 @@ impl Archive for Sqlite {
         at_most: u64,
     ) -> StoreFut<'a, u64> {
         Box::pin(async move {
-            let (indexed, tail) = self.books.lock().archived(owner, filter);
+            let (indexed, tail) = self.sources(owner, filter).await?;
             let bounds = self.bounds(filter, indexed, at_most).await?;
             let entries: Vec<(i64,)> = self.entries(owner, filter, &bounds, Form::Count).await?;
             let tail: Vec<(i64,)> = self.tail(tail, &bounds, Form::Count).await?;
@@ -153,6 +184,24 @@ impl Archive for Sqlite {
 }
 
 impl Sqlite {
+    /// The id up to which entries are to be looked at, and what matches behind it, but for the times.
+    async fn sources(
+        &self,
+        owner: AccountNumber,
+        filter: &Filter,
+    ) -> Result<(MessageId, Vec<MessageId>), StoreError> {
+        let Some(text) = &filter.text else { return Ok(self.books.lock().archived(owner, filter)) };
+        let Some(matching) = matching(owner, text) else { return Ok(Default::default()) };
+        self.change(Change::FindText).await?;
+        let (indexed, tail) = self.books.lock().archived(owner, filter);
+        if tail.is_empty() {
+            return Ok((indexed, tail));
+        }
+        let query = sqlx::query_as(TAIL_OF_TEXT).bind(json(&tail)).bind(matching).bind(indexed.0 as i64);
+        let found: Vec<(i64,)> = self.all(query).await?;
+        Ok((indexed, found.into_iter().map(|row| MessageId(row.0 as u64)).collect()))
+    }
+
     async fn bounds(&self, filter: &Filter, indexed: MessageId, limit: u64) -> Result<Bounds, StoreError> {
         let mut after = filter.after.map_or(0, |after| after.0);
         let mut before = filter.before.map_or(u64::MAX, |before| before.0).min(indexed.0 + 1);
@@ -184,7 +233,15 @@ impl Sqlite {
         bounds: &Bounds,
         form: Form,
     ) -> Result<Vec<T>, StoreError> {
+        let text = match &filter.text {
+            None => None,
+            Some(text) => match matching(owner, text) {
+                None => return Ok(Vec::new()),
+                text => text,
+            },
+        };
         let statements = match (&filter.ids, filter.with) {
+            _ if text.is_some() => OF_TEXT,
             (None, None) => OF_ALL,
             (None, Some(_)) => OF_PEER,
             (Some(_), None) => OF_IDS,
@@ -192,7 +249,7 @@ impl Sqlite {
         };
         let times = filter.start.is_some() || filter.end.is_some();
         let statement = match (form, &filter.ids, filter.with) {
-            (Form::Count, None, None) if !times => COUNT_ALL,
+            (Form::Count, None, None) if !times && text.is_none() => COUNT_ALL,
             _ => statements[form as usize],
         };
         let mut query = sqlx::query_as(statement)
@@ -203,6 +260,10 @@ impl Sqlite {
             .bind(&bounds.last)
             .bind(i64::from(filter.sent))
             .bind(bounds.limit);
+        if let Some(text) = text {
+            let (peer, ids) = (filter.with.map(|peer| peer.0 as i64), filter.ids.as_deref().map(json));
+            return self.all(query.bind(text).bind(peer).bind(ids)).await;
+        }
         if let Some(ids) = &filter.ids {
             query = query.bind(json(ids));
         }

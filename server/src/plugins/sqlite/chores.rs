@@ -11,6 +11,7 @@ use super::books::Books;
 use super::delete::{delete_some_of, erase, erase_no_more};
 use super::packed::{Range, pack_ranges};
 use super::tail::{Bulk, Entry, Tail};
+use super::text;
 use crate::storage::{AccountNumber, MessageId};
 
 /// The tail's rows get their entries this many at once.
@@ -19,6 +20,8 @@ const BULK_ROWS: usize = 2048;
 const BULK_BYTES: usize = 4 << 20;
 /// A tail of so many bulks is too long: senders wait for several slices then.
 const LONG_TAIL: usize = 4;
+/// How many slices of text a search waits for.
+const TEXT_SLICES: usize = 16;
 const SLICE_TIME: Duration = Duration::from_millis(2);
 /// The rows of a slice, adapted to its time. With fewer, the disk's own latency would be most of it.
 const SLICE_ROWS: std::ops::RangeInclusive<usize> = 128..=1024;
@@ -33,6 +36,8 @@ pub struct Chores {
     pub pressed: bool,
     /// The tail up to here is to get its entries, however short it is.
     wanted: MessageId,
+    /// Messages up to here can be found by their words, where that is switched on.
+    text: Option<MessageId>,
 }
 
 /// A bulk, and how many of its entries are made.
@@ -43,9 +48,9 @@ struct Filling {
 }
 
 impl Chores {
-    pub fn new(dead: Vec<Range>, removals: Vec<AccountNumber>) -> Chores {
+    pub fn new(dead: Vec<Range>, removals: Vec<AccountNumber>, text: Option<MessageId>) -> Chores {
         let (dead, removals) = (dead.into(), removals.into());
-        Chores { filling: None, dead, removals, slice_rows: 256, pressed: false, wanted: MessageId(0) }
+        Chores { filling: None, dead, removals, slice_rows: 256, pressed: false, wanted: MessageId(0), text }
     }
 
     /// An account went. What it left in the tail goes too, and not only when the tail is long.
@@ -69,7 +74,42 @@ impl Chores {
 
     /// Is there a slice to do?
     pub fn waiting(&self, tail: &Tail) -> bool {
-        self.filling.is_some() || !self.dead.is_empty() || !self.removals.is_empty() || self.bulk_is_due(tail)
+        self.filling.is_some()
+            || !self.dead.is_empty()
+            || !self.removals.is_empty()
+            || self.bulk_is_due(tail)
+            || self.text_is_due(tail)
+    }
+
+    fn text_is_due(&self, tail: &Tail) -> bool {
+        self.text.is_some_and(|indexed| indexed < tail.newest())
+    }
+
+    /// Lets what was saved be found by its words, before somebody looks for them. What is behind by more
+    /// than that, as when this was just switched on, is found later.
+    pub async fn catch_up_text(
+        &mut self,
+        connection: &mut SqliteConnection,
+        books: &parking_lot::Mutex<Books>,
+    ) -> Result<(), sqlx::Error> {
+        for _ in 0..TEXT_SLICES {
+            if !self.text_is_due(books.lock().tail()) {
+                break;
+            }
+            self.fill_text(connection, books).await?;
+        }
+        Ok(())
+    }
+
+    async fn fill_text(
+        &mut self,
+        connection: &mut SqliteConnection,
+        books: &parking_lot::Mutex<Books>,
+    ) -> Result<(), sqlx::Error> {
+        let Some(indexed) = self.text else { return Ok(()) };
+        let newest = books.lock().tail().newest();
+        self.text = Some(text::fill(connection, indexed, newest, self.slice_rows).await?);
+        Ok(())
     }
 
     fn bulk_is_due(&self, tail: &Tail) -> bool {
@@ -103,6 +143,8 @@ impl Chores {
                 self.removals.pop_front();
                 erase_no_more(connection).await?;
             }
+        } else if self.text_is_due(books.lock().tail()) {
+            self.fill_text(connection, books).await?;
         }
         let (time, rows) = (start.elapsed(), self.slice_rows);
         let rows = if time > SLICE_TIME {

@@ -38,6 +38,8 @@ pub struct Options {
     pub waiting_bytes: usize,
     /// Connections that read at the same time.
     pub readers: u32,
+    /// Whether archives can be searched by words.
+    pub full_text: bool,
     /// Who is told how it goes.
     pub watch: Arc<dyn Watch>,
 }
@@ -51,6 +53,7 @@ impl Options {
             waiting_writes: 16_384,
             waiting_bytes: 64 << 20,
             readers: 4,
+            full_text: false,
             watch: Arc::new(Unwatched),
         }
     }

@@ -5,6 +5,7 @@ mod faults;
 mod files;
 mod owned;
 mod plans;
+mod texts;
 
 use bytes::Bytes;
 use tempfile::TempDir;

@@ -171,7 +171,8 @@ impl Writer {
             return savings.into_iter().for_each(|saving| answer_with(saving.answer, Ok(Vec::new())));
         }
         // That it can be written at all is asked every few seconds, and counts for nothing.
-        let asked = changes.iter().filter(|change| matches!(change, Change::Probe)).count();
+        let asked =
+            changes.iter().filter(|change| matches!(change, Change::Probe | Change::FindText)).count();
         let (writes, begun) = (rows.len() + changes.len() - asked, Instant::now());
         let mut removed = Vec::new();
         let outcomes = match self.put(batch, changes, &mut removed).await {
@@ -221,6 +222,12 @@ impl Writer {
         let removes = changes.iter().any(Change::removes_account);
         if let Some(before) = purge {
             self.index_what_is_old(before).await?;
+        }
+        if changes.iter().any(|change| matches!(change, Change::FindText)) {
+            let books = self.books.clone();
+            self.connection().await?;
+            let Some(connection) = &mut self.connection else { return Ok(Vec::new()) };
+            self.chores.catch_up_text(connection, &books).await?;
         }
         let connection = self.connection().await?;
         if removes || purge.is_some() {

@@ -9,7 +9,7 @@ fn read(inner: &str) -> Result<Query, StanzaError> {
         AccountInfo::without_contacts(OWNER, BareJid::parse("juliet@localhost").expect("an address"));
     assert_eq!(account.archive, Preferences::default());
     let query = Element::parse(format!("<query xmlns='urn:xmpp:mam:2'>{inner}</query>").as_bytes());
-    Reader { account: &account, ids: &ids() }.read(&query.expect("XML"))
+    Reader { account: &account, ids: &ids(), full_text: false }.read(&query.expect("XML"))
 }
 
 fn ids() -> StanzaIds {

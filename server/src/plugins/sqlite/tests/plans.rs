@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::*;
-use crate::plugins::sqlite::{archive, delete, verify, writer};
+use crate::plugins::sqlite::{archive, delete, text, verify, writer};
 
 const BY_OWNER: &str = "SEARCH archive USING PRIMARY KEY (owner=?";
 const BY_PEER: &str = "SEARCH archive USING INDEX archive_by_peer (owner=? AND peer=? AND id>? AND id<?)";
@@ -40,6 +40,11 @@ fn statements() -> Vec<(&'static str, Vec<&'static str>)> {
             .map(|sql| (sql, vec!["SEARCH archive USING PRIMARY KEY (owner=? AND id=?)", MESSAGE])),
     );
     all.extend(archive::OF_BOTH.map(|sql| (sql, vec!["SEARCH archive", MESSAGE])));
+    let by_words = "SCAN message_text VIRTUAL TABLE INDEX";
+    let entry = "SEARCH archive USING PRIMARY KEY (owner=? AND id=?)";
+    all.extend(archive::OF_TEXT.map(|sql| (sql, vec![by_words, entry, MESSAGE])));
+    all.push((archive::TAIL_OF_TEXT, vec![by_words]));
+    all.push((text::READ, vec!["SEARCH message USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]));
     all.extend(archive::OF_TAIL.map(|sql| (sql, vec![MESSAGE])));
     all
 }
@@ -49,6 +54,9 @@ async fn every_statement_of_the_archive_goes_by_an_index() {
     let place = Place::new();
     place.open().await.close().await;
     let mut connection = Options::new(place.path()).connect().await.expect("connects");
+    text::set_up(&mut connection, true, &Named::new(&place.path(), Arc::new(Unwatched)))
+        .await
+        .expect("is made");
     let tables = ["message", "archive", "waiting", "account"];
     for (sql, steps) in statements() {
         let explain = format!("EXPLAIN QUERY PLAN {sql}");
