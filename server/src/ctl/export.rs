@@ -37,7 +37,7 @@ pub fn export(
     if file == FilePath::new("-") {
         let mut document = Document::new(&mut *out, if json { path.open() } else { String::new() });
         document.read(&mut connection, first)?;
-        writeln!(out, "{}", if json { "}}" } else { "" }).map_err(Failure::Output)?;
+        writeln!(out, "{}", if json { "}}}" } else { "" }).map_err(Failure::Output)?;
         return Ok(ExitCode::SUCCESS);
     }
     let written = create(&file).and_then(|created| {
@@ -71,13 +71,16 @@ fn create(file: &FilePath) -> Result<File, Failure> {
 struct Document<W: Write> {
     out: W,
     before: String,
+    /// Between its parts: in JSON of the tool's, which is one line, nothing.
+    between: &'static str,
     part: Option<String>,
     items: u64,
 }
 
 impl<W: Write> Document<W> {
     fn new(out: W, before: String) -> Document<W> {
-        Document { out, before, part: None, items: 0 }
+        let between = if before.is_empty() { "\n" } else { "" };
+        Document { out, before, between, part: None, items: 0 }
     }
 
     fn read(&mut self, connection: &mut Connection, first: Line) -> Result<(), Failure> {
@@ -109,7 +112,7 @@ impl<W: Write> Document<W> {
                 write!(self.out, ",")?;
             }
         }
-        write!(self.out, "\n{}:", json!(part))?;
+        write!(self.out, "{}{}:", self.between, json!(part))?;
         // There is one account.
         if part != "account" {
             write!(self.out, "[")?;
@@ -123,7 +126,7 @@ impl<W: Write> Document<W> {
             write!(self.out, ",")?;
         }
         self.items += 1;
-        write!(self.out, "\n{value}")
+        write!(self.out, "{}{value}", self.between)
     }
 
     fn close(&mut self) -> io::Result<()> {
