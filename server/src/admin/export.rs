@@ -79,7 +79,7 @@ impl Export<'_> {
                 "subscription": word(item.subscription),
                 "ask": item.ask,
                 "approved": item.approved,
-                "request": item.request.as_ref().map(|request| text(request)),
+                "request": item.request.as_ref().map(text),
                 "listed": item.listed,
             });
             self.put("roster", contact).await?;
