@@ -116,8 +116,16 @@ impl Check<'_> {
     }
 
     fn storage(&mut self, config: &Config) {
-        if config.storage.main == MainStore::Sqlite && !cfg!(feature = "sqlite") {
-            self.fault("storage.main".into(), Fault::NotCompiled { feature: "sqlite" });
+        let (compiled, feature) = match config.storage.main {
+            MainStore::Sqlite => (cfg!(feature = "sqlite"), "sqlite"),
+            MainStore::Postgres => (cfg!(feature = "postgres"), "postgres"),
+            MainStore::Memory => return,
+        };
+        if !compiled {
+            self.fault("storage.main".into(), Fault::NotCompiled { feature });
+        }
+        if config.storage.main == MainStore::Postgres && config.storage.postgres.url.is_none() {
+            self.fault("storage.postgres.url".into(), Fault::Needed { by: "storage.main = \"postgres\"" });
         }
     }
 }

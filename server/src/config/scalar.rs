@@ -8,7 +8,7 @@ use super::error::Fault;
 use super::read::Reader;
 use super::schema::{Key, Setting, Shown};
 use super::source::{Content, Node, parse_value};
-use super::values::{Domain, Limit, LogFilter, Network, Uri};
+use super::values::{Domain, Limit, LogFilter, Network, PostgresUrl, Uri};
 use super::words::Word;
 
 /// A single value, or a list of them.
@@ -241,6 +241,7 @@ from_text! {
     Network: "an IP address, or a network as \"10.0.0.0/8\"",
     Domain: "a domain name",
     LogFilter: "a part of the server and a level, as \"server::c2s=debug\"",
+    PostgresUrl: "a URL, as \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\"",
     Uri: "a URI, as \"mailto:abuse@example.com\"",
 }
 

@@ -197,6 +197,58 @@ impl fmt::Display for Uri {
     }
 }
 
+/// Where a PostgreSQL database is, and who we are to it. Shown without the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresUrl(String);
+
+impl PostgresUrl {
+    /// With the password.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PostgresUrl {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")).ok_or(())?;
+        let no_gap = |char: char| !char.is_whitespace() && !char.is_control();
+        if rest.is_empty() || !rest.chars().all(no_gap) {
+            return Err(());
+        }
+        Ok(PostgresUrl(text.to_owned()))
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (url, query) = self.0.split_once('?').map_or((&*self.0, None), |(url, query)| (url, Some(query)));
+        let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+        // A password may hold an `@` that nobody escaped: the last one is the end of it.
+        match rest.rsplit_once('@') {
+            Some((who, place)) => {
+                let user = who.split_once(':').map_or(who, |(user, _)| user);
+                let hidden = if who.contains(':') { ":***" } else { "" };
+                write!(f, "{scheme}://{user}{hidden}@{place}")?;
+            }
+            None => write!(f, "{scheme}://{rest}")?,
+        }
+        let Some(query) = query else { return Ok(()) };
+        let shown = query.split('&').map(|pair| match pair.split_once('=') {
+            Some(("password", _)) => "password=***",
+            _ => pair,
+        });
+        write!(f, "?{}", shown.collect::<Vec<_>>().join("&"))
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresUrl({self})")
+    }
+}
+
 /// All addresses, IPv4 and, where the machine has it, IPv6.
 pub(super) const ALL_ADDRESSES: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
@@ -247,6 +299,23 @@ mod tests {
         assert!("mailto:a@example.com".parse::<Uri>().is_ok());
         for text in ["a@example.com", ":x", "mailto:", "1x:y", "mailto:a b"] {
             assert!(text.parse::<Uri>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_database_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("postgres://a:b@h:1/d", "postgres://a:***@h:1/d"),
+            ("postgresql://a:b:c@d@h/d?sslmode=require", "postgresql://a:***@h/d?sslmode=require"),
+            ("postgres://a@h/d", "postgres://a@h/d"),
+            ("postgres://h/d?user=a&password=b&x=y", "postgres://h/d?user=a&password=***&x=y"),
+        ] {
+            let url: PostgresUrl = url.parse().unwrap();
+            assert_eq!(url.to_string(), shown);
+            assert!(!format!("{url:?}").contains(":b"));
+        }
+        for text in ["", "postgres://", "mysql://a:b@h/d", "postgres://a b@h/d"] {
+            assert!(text.parse::<PostgresUrl>().is_err(), "{text}");
         }
     }
 }
