@@ -33,7 +33,7 @@ use apply::Change;
 use books::Books;
 use chores::Chores;
 use failure::Named;
-pub use open::Options;
+pub use open::{Options, schema};
 use writer::{Job, Saving, Writer};
 
 pub struct Sqlite {

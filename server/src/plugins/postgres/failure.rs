@@ -105,6 +105,7 @@ impl Named {
 /// An error of the driver in its own words, without the wrapping.
 fn short(error: &sqlx::Error) -> String {
     match error {
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => format!("TLS: {error}"),
         sqlx::Error::Io(error) => error.to_string(),
         sqlx::Error::Tls(error) => format!("TLS: {error}"),
         other => other.to_string(),

@@ -88,9 +88,19 @@ impl Opening {
             Some(error) => {
                 matches!(error.code(), "57P01" | "57P02" | "57P03" | "25006") || error.code().starts_with("53")
             }
-            None => !matches!(error, sqlx::Error::Configuration(_) | sqlx::Error::Tls(_)),
+            None => !is_about_us(&error),
         };
         if late { Opening::Late(said) } else { Opening::Never(said) }
+    }
+}
+
+/// Is it the configuration or the certificate, which no waiting changes? (A failed handshake comes as an
+/// error of the socket.)
+fn is_about_us(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        _ => false,
     }
 }
 

@@ -86,8 +86,12 @@ pub async fn migrate(mut connection: PgConnection, named: &Named) -> Result<PgCo
 }
 
 async fn version(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
-    let there: bool =
-        sqlx::query_scalar("SELECT to_regclass('meerkat_schema') IS NOT NULL").fetch_one(&mut *connection).await?;
+    // Not `to_regclass`: it may answer from what the session looked up before it waited for the lock.
+    let there: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'meerkat_schema' AND pg_table_is_visible(oid))",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
     if !there {
         return Ok(0);
     }

@@ -123,6 +123,22 @@ pub fn lock(path: &Path) -> Result<Lock, StoreError> {
     Ok(Lock(file))
 }
 
+/// `priv/sqlite.sql`: the newest schema, for `sqlite3`. A file made with it is one of ours.
+pub fn schema() -> String {
+    let mut sql = String::from(
+        "-- Meerkat's schema for SQLite: sqlite3 meerkat.db <sqlite.sql\n\
+         -- The server makes and updates its tables by itself; this is for whoever would rather do it by hand.\n\
+         -- Generated from server/src/plugins/sqlite/migrations: do not change it here.\n\nBEGIN;\n\n",
+    );
+    MIGRATIONS.iter().for_each(|migration| sql.push_str(migration));
+    sql.push_str(&format!("\n{};\nCOMMIT;\n", marks(MIGRATIONS.len() as i64)));
+    sql
+}
+
+fn marks(version: i64) -> String {
+    format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}")
+}
+
 /// A database that is ours, whole, and of the newest schema.
 pub async fn open(options: &Options, named: &Named) -> Result<SqliteConnection, StoreError> {
     let path = &options.path;
@@ -186,9 +202,8 @@ async fn migrate(connection: &mut SqliteConnection, path: &Path, named: &Named) 
     }
     for (sql, version) in MIGRATIONS.iter().zip(1..).skip(version.max(0) as usize) {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(error)?;
-        let marks = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}");
         sqlx::raw_sql(*sql).execute(&mut *transaction).await.map_err(error)?;
-        sqlx::raw_sql(AssertSqlSafe(marks)).execute(&mut *transaction).await.map_err(error)?;
+        sqlx::raw_sql(AssertSqlSafe(marks(version))).execute(&mut *transaction).await.map_err(error)?;
         transaction.commit().await.map_err(error)?;
         tracing::info!(path = %path.display(), version, "The database has its new schema");
     }

@@ -1,0 +1,6 @@
+//! What is PostgreSQL's alone: the schema, several servers on one database, and a database that fails.
+
+mod faults;
+mod schema;
+mod stage;
+mod together;
