@@ -186,7 +186,8 @@ impl Drop for Keeper {
 /// PostgreSQL refuses to run as root.
 fn keeper() -> Command {
     use std::os::unix::process::CommandExt;
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|this| std::os::unix::fs::MetadataExt::uid(&this) == 0);
+    let is_root =
+        std::fs::metadata("/proc/self").is_ok_and(|this| std::os::unix::fs::MetadataExt::uid(&this) == 0);
     let mut command = Command::new(if is_root { "runuser" } else { "bash" });
     if is_root {
         command.args(["-u", "postgres", "--", "bash"]);
@@ -205,7 +206,8 @@ fn free_port() -> u16 {
 fn certificate(folder: &Path) -> (String, String) {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("signs");
+    let authority =
+        CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("signs");
     std::fs::write(folder.join("authority.pem"), authority.pem()).expect("writes");
     let key = KeyPair::generate().expect("a key");
     let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];

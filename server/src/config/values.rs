@@ -212,7 +212,8 @@ impl FromStr for PostgresUrl {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")).ok_or(())?;
+        let rest =
+            text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")).ok_or(())?;
         let no_gap = |char: char| !char.is_whitespace() && !char.is_control();
         if rest.is_empty() || !rest.chars().all(no_gap) {
             return Err(());

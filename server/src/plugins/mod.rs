@@ -6,6 +6,7 @@ pub mod memory;
 pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod tools;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,13 +22,7 @@ pub async fn open(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, St
         MainStore::Memory => Ok(Arc::new(memory::Memory::new())),
         #[cfg(feature = "sqlite")]
         MainStore::Sqlite => {
-            let path = config.storage.sqlite.path.clone().unwrap_or_else(|| data_dir.join("meerkat.db"));
-            let options = sqlite::Options {
-                readers: config.storage.sqlite.readers,
-                waiting_writes: config.storage.waiting_writes as usize,
-                waiting_bytes: config.storage.waiting_bytes as usize,
-                ..sqlite::Options::new(path)
-            };
+            let options = sqlite_options(config, data_dir);
             Ok(Arc::new(sqlite::Sqlite::open(options).await?))
         }
         #[cfg(feature = "postgres")]
@@ -41,8 +36,19 @@ pub async fn open(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, St
     }
 }
 
+#[cfg(feature = "sqlite")]
+fn sqlite_options(config: &Config, data_dir: &Path) -> sqlite::Options {
+    let path = config.storage.sqlite.path.clone().unwrap_or_else(|| data_dir.join("meerkat.db"));
+    sqlite::Options {
+        readers: config.storage.sqlite.readers,
+        waiting_writes: config.storage.waiting_writes as usize,
+        waiting_bytes: config.storage.waiting_bytes as usize,
+        ..sqlite::Options::new(path)
+    }
+}
+
 #[cfg(feature = "postgres")]
-pub fn postgres_options(config: &Config) -> Result<postgres::Options, StoreError> {
+fn postgres_options(config: &Config) -> Result<postgres::Options, StoreError> {
     let settings = &config.storage.postgres;
     let url = settings.url.as_ref();
     let url = url.ok_or_else(|| StoreError::Unavailable("storage.postgres.url is not set".to_owned()))?;

@@ -18,6 +18,7 @@ mod pool;
 mod read;
 mod rows;
 mod schema;
+pub mod tools;
 mod writer;
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use apply::Changes;
 use books::Books;
 pub use link::Options;
 use pool::Pool;
-pub use schema::{pgsql, Schema};
+pub use schema::pgsql;
 use writer::{Job, Saving, Writer};
 
 /// How long a start waits at most between two attempts to reach its database.

@@ -19,6 +19,7 @@ mod open;
 mod packed;
 mod read;
 mod tail;
+pub mod tools;
 mod writer;
 
 use std::sync::Arc;

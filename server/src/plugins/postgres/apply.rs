@@ -151,21 +151,35 @@ impl Inner {
         write: Option<Write>,
     ) -> Result<Result<(Written, Transaction<'c, Postgres>), StoreError>, sqlx::Error> {
         let mut transaction = connection.begin().await?;
+        let failure = match self.fill(&mut transaction, slot, write).await {
+            Ok(written) => return Ok(Ok((written, transaction))),
+            Err(failure) => failure,
+        };
+        // Now, and not with the connection's next statement: others wait for what it holds. Where the
+        // connection is dead the server does it.
+        let ended = transaction.rollback().await;
+        match failure {
+            Failure::Refused(error) => ended.map(|()| Err(error)),
+            Failure::Broken(error) => Err(error),
+        }
+    }
+
+    async fn fill(
+        &self,
+        connection: &mut PgConnection,
+        slot: &Slot,
+        write: Option<Write>,
+    ) -> Result<Written, Failure> {
         sqlx::query("SELECT meerkat_note($1, $2, $3, $4, NULL)")
             .bind(self.boot)
             .bind(slot.slot)
             .bind(&self.options.node)
             .bind(slot.number)
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await?;
-        let Some(write) = write else { return Ok(Ok((Written::Done, transaction))) };
-        match apply(&mut transaction, &self.options.named, write).await {
-            Ok(written) => Ok(Ok((written, transaction))),
-            Err(Failure::Refused(error)) => {
-                transaction.rollback().await?;
-                Ok(Err(error))
-            }
-            Err(Failure::Broken(error)) => Err(error),
+        match write {
+            Some(write) => apply(connection, &self.options.named, write).await,
+            None => Ok(Written::Done),
         }
     }
 
@@ -243,9 +257,10 @@ async fn apply(connection: &mut PgConnection, named: &Named, write: Write) -> Re
 
 /// Holds the account until the transaction's end. Refuses where it is gone.
 async fn lock(connection: &mut PgConnection, owner: AccountNumber) -> Result<(), Failure> {
-    let found: Option<i64> = sqlx::query_scalar("SELECT number FROM account WHERE number = $1 FOR NO KEY UPDATE")
-        .bind(owner.0 as i64)
-        .fetch_optional(connection)
-        .await?;
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT number FROM account WHERE number = $1 FOR NO KEY UPDATE")
+            .bind(owner.0 as i64)
+            .fetch_optional(connection)
+            .await?;
     found.map(|_| ()).ok_or(Failure::Refused(StoreError::no_owner(owner)))
 }

@@ -80,9 +80,7 @@ impl Named {
         };
         let message = said.message();
         match said.code() {
-            READ_ONLY => StoreError::Unavailable(format!(
-                "{place} is read-only, as a replica is: {message}"
-            )),
+            READ_ONLY => StoreError::Unavailable(format!("{place} is read-only, as a replica is: {message}")),
             DISK_FULL => StoreError::Full(format!("there is no room left for {place}: {message}")),
             STATEMENT_TIMEOUT | LOCK_TIMEOUT => {
                 StoreError::Unavailable(format!("{place} was too slow: {message}"))

@@ -86,7 +86,8 @@ impl Opening {
         let late = match postgres(&error) {
             // Starting, stopping, or full up (class 53); a name that is looked up later as a rule.
             Some(error) => {
-                matches!(error.code(), "57P01" | "57P02" | "57P03" | "25006") || error.code().starts_with("53")
+                matches!(error.code(), "57P01" | "57P02" | "57P03" | "25006")
+                    || error.code().starts_with("53")
             }
             None => !is_about_us(&error),
         };
@@ -155,7 +156,8 @@ impl Found {
     fn check(&self, named: &Named) -> Result<(), Opening> {
         let place = &named.0;
         if self.read_only {
-            let sentence = format!("{place} is read-only, as a replica is: waiting for one that can be written");
+            let sentence =
+                format!("{place} is read-only, as a replica is: waiting for one that can be written");
             return Err(Opening::Late(StoreError::Unavailable(sentence)));
         }
         let wrong = if self.version < OLDEST {

@@ -73,7 +73,8 @@ impl Users for Postgres {
         Box::pin(async move {
             let sql = "SELECT (extract(epoch FROM last_logout) * 1000)::bigint, last_status
                        FROM account WHERE number = $1 AND last_logout IS NOT NULL";
-            let row: Option<(i64, String)> = self.pool.one(|| sqlx::query_as(sql).bind(owner.0 as i64)).await?;
+            let row: Option<(i64, String)> =
+                self.pool.one(|| sqlx::query_as(sql).bind(owner.0 as i64)).await?;
             Ok(row.map(|(time, status)| (time as u64, status)))
         })
     }
@@ -280,7 +281,8 @@ fn bounded(limit: usize) -> i64 {
 }
 
 /// The account beside each of its items, or alone.
-const ROSTER: &str = "SELECT roster_epoch, roster_counter, roster_forgotten, contact, name, groups, subscription,
+const ROSTER: &str =
+    "SELECT roster_epoch, roster_counter, roster_forgotten, contact, name, groups, subscription,
         ask, approved, request, listed, changed
     FROM account LEFT JOIN roster ON owner = number AND changed >= $2
     WHERE number = $1 ORDER BY contact";

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::failure::{Named, postgres};
-use super::link::{self, Opening, Options};
+use super::link::Opening;
 use crate::storage::StoreError;
 
 /// The schema, by version. A migration that was released is never changed.
@@ -61,10 +61,8 @@ fn note_version(version: i32) -> String {
 }
 
 /// The version of a database's schema, which is left as it is.
-pub async fn look(options: &Options) -> Result<Schema, StoreError> {
-    let mut connection = link::connect(options).await.map_err(Opening::error)?;
-    let found = version(&mut connection).await.map_err(|error| options.named.error(&error))?;
-    Ok(Schema { found, newest: Schema::newest() })
+pub async fn look(connection: &mut PgConnection) -> Result<Schema, sqlx::Error> {
+    Ok(Schema { found: version(connection).await?, newest: Schema::newest() })
 }
 
 /// Brings the schema up to date. Refuses one that a newer Meerkat made.
@@ -109,9 +107,14 @@ async fn apply(connection: &mut PgConnection, named: &Named) -> Result<i32, Open
         .execute(&mut *transaction)
         .await
         .map_err(error)?;
-    sqlx::raw_sql("SELECT pg_advisory_xact_lock(19819, 2)").execute(&mut *transaction).await.map_err(error)?;
+    sqlx::raw_sql("SELECT pg_advisory_xact_lock(19819, 2)")
+        .execute(&mut *transaction)
+        .await
+        .map_err(error)?;
     let found = version(&mut transaction).await.map_err(error)?;
     if found >= Schema::newest() {
+        // Not by dropping it: the others wait for the lock.
+        transaction.rollback().await.map_err(error)?;
         return Ok(found);
     }
     let missing = MIGRATIONS.iter().skip(found.max(0) as usize);

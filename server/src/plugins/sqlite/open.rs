@@ -66,15 +66,23 @@ impl Options {
         options.disable_statement_logging().connect().await
     }
 
-    /// Connections for reading, made when they are needed.
-    pub fn readers(&self) -> SqlitePool {
-        let options = SqliteConnectOptions::new()
+    /// A connection for looking at the file, beside whoever has it open.
+    pub async fn connect_to_read(&self) -> Result<SqliteConnection, sqlx::Error> {
+        self.to_read().connect().await
+    }
+
+    fn to_read(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
             .filename(&self.path)
             .read_only(true)
             .row_buffer_size(256)
             .busy_timeout(self.lock_wait)
             .pragma("cell_size_check", "ON")
-            .disable_statement_logging();
+            .disable_statement_logging()
+    }
+
+    /// Connections for reading, made when they are needed.
+    pub fn readers(&self) -> SqlitePool {
         SqlitePoolOptions::new()
             .max_connections(self.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))
@@ -82,7 +90,7 @@ impl Options {
             .max_lifetime(None)
             // A ping would cost as much as most of the reads.
             .test_before_acquire(false)
-            .connect_lazy_with(options)
+            .connect_lazy_with(self.to_read())
     }
 }
 
@@ -121,6 +129,10 @@ pub fn lock(path: &Path) -> Result<Lock, StoreError> {
     let _ =
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
     Ok(Lock(file))
+}
+
+pub fn newest_schema() -> i64 {
+    MIGRATIONS.len() as i64
 }
 
 /// `priv/sqlite.sql`: the newest schema, for `sqlite3`. A file made with it is one of ours.

@@ -11,10 +11,11 @@ use crate::storage::{AccountNumber, Millis, RosterLimits, StoreError, Written};
 
 /// Holds the account until the transaction's end. Refuses where there is none.
 pub async fn lock_jid(connection: &mut PgConnection, jid: &BareJid) -> Result<AccountNumber, Failure> {
-    let number: Option<i64> = sqlx::query_scalar("SELECT number FROM account WHERE jid = $1 FOR NO KEY UPDATE")
-        .bind(jid.as_str())
-        .fetch_optional(connection)
-        .await?;
+    let number: Option<i64> =
+        sqlx::query_scalar("SELECT number FROM account WHERE jid = $1 FOR NO KEY UPDATE")
+            .bind(jid.as_str())
+            .fetch_optional(connection)
+            .await?;
     let number = number.map(|number| AccountNumber(number as u64));
     number.ok_or(Failure::Refused(StoreError::no_account(jid)))
 }
@@ -100,11 +101,7 @@ pub async fn set_last_logout(
 
 /// What the account owns goes with it, by its foreign keys; its messages go a little later, in slices,
 /// and nobody can reach them meanwhile.
-pub async fn remove(
-    connection: &mut PgConnection,
-    named: &Named,
-    jid: BareJid,
-) -> Result<Written, Failure> {
+pub async fn remove(connection: &mut PgConnection, named: &Named, jid: BareJid) -> Result<Written, Failure> {
     // It and its contacts, in order. Who becomes a contact meanwhile waits, for the account is among them.
     sqlx::query(
         "SELECT number FROM account
