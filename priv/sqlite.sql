@@ -101,7 +101,7 @@ CREATE INDEX shared_item_by_age ON shared_item (collection, place);
 CREATE TABLE shared_secret (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
 -- Appended to, in the order of ids. `owners`: a number for each (account << 3 | role) in LEB128, where
--- the role's bits are 1 waits, 2 archived, 4 sent. Without owners it is a note of messages that were
+-- the role's bits are 1 waits, 2 archived, 4 sent; where archived, followed by `peer` in 8 bytes. Without owners it is a note of messages that were
 -- taken while in the tail: its `stanza` is (account, id) pairs in LEB128.
 CREATE TABLE message (
     id INTEGER PRIMARY KEY,
@@ -118,13 +118,17 @@ CREATE TABLE waiting (
     PRIMARY KEY (owner, id)
 ) STRICT, WITHOUT ROWID;
 
--- Messages up to progress.indexed in their owner's archive. `sent`: the owner sent it.
+-- Messages up to progress.indexed in their owner's archive. `sent`: the owner sent it. `peer`: stands for
+-- the other party's bare address (the first 64 bits of its SHA-256).
 CREATE TABLE archive (
     owner INTEGER NOT NULL,
     id INTEGER NOT NULL,
     sent INTEGER NOT NULL,
+    peer INTEGER NOT NULL,
     PRIMARY KEY (owner, id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX archive_by_peer ON archive (owner, peer, id);
 
 PRAGMA application_id = 1298875458; PRAGMA user_version = 1;
 COMMIT;

@@ -12,10 +12,11 @@ use xmpp_core::jid::prepare_password;
 use xmpp_core::sasl::{BadPassword, Mechanism, SALT_BYTES, ScramHash, ScramSecret};
 
 use crate::config::Config;
-use crate::passwords::Passwords;
+use crate::passwords::{Busy, Passwords};
 use crate::router::Router;
 use crate::session::End;
 use crate::storage::{Account, Authentication, StoreError, Write};
+use crate::telemetry::bound::Bound;
 
 pub use import::{Imported, Refused, RowError, parts};
 
@@ -106,7 +107,9 @@ impl Directory {
         let secrets = router.store.secrets(jid).await.map_err(DirectoryError::Store)?;
         let secrets = secrets.ok_or_else(|| DirectoryError::Missing(jid.clone()))?;
         // All of them are of one password: the one that is quickest to check will do.
-        let Some(secret) = secrets.into_iter().min_by_key(|secret| secret.hash) else { return Ok(false) };
+        let Some(secret) = secrets.by_hash.into_iter().min_by_key(|secret| secret.hash) else {
+            return Ok(false);
+        };
         let password = password.to_owned();
         self.hash(move || secret.verify_password(&password)).await
     }
@@ -221,7 +224,10 @@ impl Directory {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, DirectoryError> {
-        self.passwords.run(work).await.map_err(|_| DirectoryError::Busy)
+        self.passwords.run(work).await.map_err(|Busy| {
+            _ = self.router().map(|router| router.metrics.refused(Bound::HashingQueue));
+            DirectoryError::Busy
+        })
     }
 }
 

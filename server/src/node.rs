@@ -23,12 +23,15 @@ use crate::router::{Domain, Domains, Router, Save, StanzaIds};
 use crate::session::End;
 use crate::storage::{Store, StoreError};
 use crate::telemetry::health::{Condition, Health};
+use crate::telemetry::http::Shown;
 use crate::telemetry::labels::Queue;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{CertificateError, Tls};
 
-/// How often the store is asked how it is, and the certificates' expiry is counted.
+/// How often the store is asked how it is.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// What clients may take to close their connections when the server stops.
+const LAST_READS: Duration = Duration::from_secs(1);
 
 pub struct Node {
     pub router: Arc<Router>,
@@ -77,7 +80,7 @@ impl Node {
         config.settle(data_dir.to_owned());
         make_data_dir(data_dir)?;
         let metrics = Arc::new(Metrics::default());
-        let store = plugins::open(&config, data_dir).await.map_err(StartError::Store)?;
+        let store = plugins::open(&config, data_dir, metrics.clone()).await.map_err(StartError::Store)?;
         Node::build(config, data_dir, store, Clock::System, metrics).await
     }
 
@@ -165,7 +168,10 @@ impl Node {
                 |error| StartError::Listen { address, key: format!("listen.metrics[{index}].port"), error };
             let listener = listen(settings.ip, settings.port, 128).map_err(refused)?;
             listening.metrics.push(listener.local_addr().map_err(refused)?);
-            tokio::spawn(crate::telemetry::http::serve(listener, self.metrics.clone(), self.health.clone()));
+            let node = Arc::downgrade(self);
+            let look = move || _ = node.upgrade().map(|node| node.look());
+            let shown = Shown { metrics: self.metrics.clone(), look: Arc::new(look) };
+            tokio::spawn(crate::telemetry::http::serve(listener, shown, self.health.clone()));
         }
         tokio::spawn(self.tls.clone().watch());
         tokio::spawn(self.clone().look_around());
@@ -181,7 +187,9 @@ impl Node {
     /// it applies now, and the certificates that cannot be used. Reads files: not for the reactor.
     pub fn reload(&self, mut new: Config) -> (Vec<config::Change>, Vec<CertificateError>) {
         let old = self.config.load_full();
-        new.settle(self.data_dir.clone());
+        if new.general.data_dir.is_none() {
+            new.settle(self.data_dir.clone());
+        }
         let changes = config::diff(&old, &new);
         let new = Arc::new(config::reloaded(&old, &new));
         self.router.domains.store(Arc::new(domains(&new)));
@@ -222,23 +230,36 @@ impl Node {
         if tokio::time::timeout(drain, ended).await.is_err() {
             tracing::warn!(left = self.router.sessions.len(), "some sessions did not end in time");
         }
+        let _ = tokio::time::timeout(LAST_READS, self.without_connections()).await;
         self.router.store.close().await;
     }
 
-    /// Counts what only changes slowly.
+    /// Until every client, those that were about to log in too, has read its last word and closed.
+    async fn without_connections(&self) {
+        while self.c2s.admission.connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Looks at what nobody counts.
+    fn look(&self) {
+        let expiry = self.tls.certificates().into_iter();
+        let expiry = expiry.map(|status| (status.file.display().to_string(), status.expires));
+        self.metrics.set_certificates(expiry);
+        self.metrics.connections.set(self.c2s.admission.connections() as i64);
+        let length = |queue, items: usize| self.metrics.queue_length.of(queue).set(items as i64);
+        length(Queue::Commits, self.router.waiting_commits());
+        length(Queue::StoreWrites, self.router.store.queued_writes());
+        length(Queue::Hashing, self.c2s.passwords.waiting());
+    }
+
+    /// Asks the store how it is.
     async fn look_around(self: Arc<Self>) {
         while !self.is_stopping() {
             match self.router.store.health().await {
                 Ok(()) => self.store_is_well.good(),
                 Err(error) => self.store_is_well.bad(error.to_string()),
             }
-            let expiry = self.tls.certificates().into_iter();
-            let expiry = expiry.map(|status| (status.file.display().to_string(), status.expires));
-            self.metrics.set_certificates(expiry);
-            self.metrics.connections.set(self.c2s.admission.connections() as i64);
-            let waiting = self.router.waiting_commits() as i64;
-            self.metrics.queue_length.of(Queue::Commits).set(waiting);
-            self.metrics.queue_length.of(Queue::Hashing).set(self.c2s.passwords.waiting() as i64);
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

@@ -5,12 +5,14 @@
 //! lets an embedded store be replicated later. Plugins depend on this module and on nothing else of
 //! the server; modules see the traits and never a plugin.
 
+pub mod archive;
 pub mod refusal;
 pub mod roster;
 pub mod subscription;
 pub mod write;
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,7 @@ use smallvec::SmallVec;
 use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
+pub use archive::{Archive, Peer};
 pub use roster::{Roster, RosterChange, RosterItem, RosterLimits, RosterVersion, Subscription};
 pub use write::{Write, Written};
 
@@ -59,6 +62,15 @@ pub struct Account {
     pub banned: Option<String>,
 }
 
+/// What a login needs of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secrets {
+    /// One per hash.
+    pub by_hash: Vec<ScramSecret>,
+    /// An operator has banned it.
+    pub banned: bool,
+}
+
 /// How a domain's passwords are checked; the mechanisms offered follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authentication {
@@ -72,8 +84,9 @@ pub trait Users: Send + Sync {
     fn authentication(&self, domain: &str) -> Authentication;
     /// The account, or `None` where it does not exist.
     fn account<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Account>>;
-    /// One secret per hash. `None` where the account does not exist.
-    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Vec<ScramSecret>>>;
+    /// `None` where the account does not exist, which takes as long to say as that it does: who tries to log in
+    /// waits for it, and must not learn which accounts there are (RFC 5802 section 9).
+    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Secrets>>;
     /// For `Authentication::Verify`. A store of secrets answers `Unavailable`.
     fn verify<'a>(&'a self, jid: &'a BareJid, password: &'a str) -> StoreFut<'a, bool>;
     /// Accounts of a domain in the order of their addresses, those behind `after`.
@@ -108,12 +121,14 @@ pub trait Rosters: Send + Sync {
     fn blocked<'a>(&'a self, owner: AccountNumber) -> StoreFut<'a, Vec<Jid>>;
 }
 
-/// A message that waits for its owner.
+/// A saved message, as one of its owners gets it back.
 #[derive(Debug, Clone)]
-pub struct Waiting {
+pub struct Saved {
     pub id: MessageId,
-    /// When it was saved.
+    /// When it came.
     pub time: Millis,
+    /// Is it in the owner's archive? Else it only waits.
+    pub archived: bool,
     /// The stanza as [`xmpp_core::Stanza::read`] takes it.
     pub stanza: Bytes,
 }
@@ -126,7 +141,7 @@ pub trait OfflineQueue: Send + Sync {
         owner: AccountNumber,
         after: MessageId,
         limit: usize,
-    ) -> StoreFut<'a, Vec<Waiting>>;
+    ) -> StoreFut<'a, Vec<Saved>>;
     /// How many wait. Cheap enough to be asked for each message to an absent account: from memory
     /// once the owner is known.
     fn count_waiting<'a>(&'a self, owner: AccountNumber) -> StoreFut<'a, u64>;
@@ -154,6 +169,15 @@ pub trait Items: Send + Sync {
 pub struct Owner {
     pub account: AccountNumber,
     pub role: Role,
+    /// The other party, by which an archive is searched.
+    pub peer: Peer,
+}
+
+impl Owner {
+    /// The message waits for the account, and is in no archive of it.
+    pub fn queued(account: AccountNumber) -> Owner {
+        Owner { account, role: Role::QUEUED, peer: Peer::default() }
+    }
 }
 
 /// A message waits for an inbound owner; an archive keeps it. `Sent` entries never wait.
@@ -174,12 +198,12 @@ impl Role {
 pub struct Draft {
     pub time: Millis,
     pub owners: SmallVec<[Owner; 2]>,
-    /// As [`Waiting::stanza`].
+    /// As [`Saved::stanza`].
     pub stanza: Bytes,
 }
 
 /// Everything durable. The reading traits above, and two ways to write.
-pub trait Store: Users + Rosters + OfflineQueue + Items {
+pub trait Store: Users + Rosters + OfflineQueue + Archive + Items {
     /// Applies one write, durable when this returns. Concurrent writes share a commit.
     fn write<'a>(&'a self, write: Write) -> StoreFut<'a, Written>;
     /// Saves messages in one commit, all or none, durable when this returns. The ids increase in
@@ -187,8 +211,39 @@ pub trait Store: Users + Rosters + OfflineQueue + Items {
     fn save<'a>(&'a self, drafts: Vec<Draft>) -> StoreFut<'a, Vec<MessageId>>;
     /// Can it be written now? For `/readyz` and the operator; the reason when not.
     fn health<'a>(&'a self) -> StoreFut<'a, ()>;
+    /// Writes that wait for their transaction.
+    fn queued_writes(&self) -> usize {
+        0
+    }
     /// Writes out what is due (noted takings too) and stops.
     fn close<'a>(&'a self) -> Fut<'a, ()>;
+}
+
+/// Whom a store tells how it fares; the server's metrics count it.
+pub trait Watch: Send + Sync + std::fmt::Debug {
+    /// One transaction with so many writes and messages is durable.
+    fn committed(&self, writes: usize, took: Duration);
+    /// Something was not read or not written, for a reason of the store's own.
+    fn failed(&self, error: &StoreError);
+    /// A write was refused, because as many wait as may.
+    fn crowded(&self, queue: Crowded);
+}
+
+/// The bound of a store's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crowded {
+    Writes,
+    Bytes,
+}
+
+/// Nobody is told.
+#[derive(Debug)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn committed(&self, _: usize, _: Duration) {}
+    fn failed(&self, _: &StoreError) {}
+    fn crowded(&self, _: Crowded) {}
 }
 
 impl std::fmt::Display for StoreError {

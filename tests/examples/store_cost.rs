@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use server::plugins::sqlite::{Options, Sqlite};
-use server::storage::{AccountNumber, Draft, MessageId, OfflineQueue, Owner, Role, Store, Write, Written};
+use server::storage::{AccountNumber, Draft, MessageId, OfflineQueue, Owner, Store, Write, Written};
 use smallvec::smallvec;
 use tempfile::TempDir;
 use xmpp_core::BareJid;
@@ -110,11 +110,7 @@ async fn open(folder: &TempDir) -> Arc<Sqlite> {
 fn draft(number: u64) -> Draft {
     let account = AccountNumber(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % OWNERS + 1);
     let stanza = Bytes::from(format!("{:a<400}", format!("<message id='{number}'>")));
-    Draft {
-        time: 1_795_261_800_000 + number,
-        owners: smallvec![Owner { account, role: Role::QUEUED }],
-        stanza,
-    }
+    Draft { time: 1_795_261_800_000 + number, owners: smallvec![Owner::queued(account)], stanza }
 }
 
 fn size(folder: &TempDir) -> u64 {

@@ -16,6 +16,6 @@ pub mod xml;
 pub use jid::{BareJid, Jid, JidError};
 pub use stanza::{ChildRef, Kind, Payload, Stanza, Type};
 pub use stanza_error::{Condition, ErrorType, StanzaError};
-pub use stream_error::{StreamCondition, StreamError};
+pub use stream_error::{Exceeded, StreamCondition, StreamError};
 pub use xml::element::Element;
 pub use xml::{Frame, Limits, Malformed, Scanner, StreamHeader};

@@ -42,7 +42,7 @@ use crate::stream_error::{StreamCondition, StreamError};
 use crate::xml::Frame;
 
 pub use crate::sasl::TlsInfo;
-pub use settings::{Fakes, Host, Hosts, Settings, StartTls};
+pub use settings::{Announced, Fakes, Host, Hosts, Settings, StartTls};
 
 use self::core::Core;
 
@@ -177,6 +177,11 @@ impl Negotiation {
             | State::Established
             | State::Closed => false,
         }
+    }
+
+    /// The error that ended the stream.
+    pub fn error(&self) -> Option<&StreamError> {
+        self.core.error.as_ref()
     }
 
     /// What is to be done next; `None` until something else happens.

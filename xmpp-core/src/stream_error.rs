@@ -135,11 +135,28 @@ pub struct StreamError {
     pub text: Option<Cow<'static, str>>,
     /// An application-specific condition.
     pub extra: Option<Box<Element>>,
+    /// The configured bound that was exceeded, if that is why. For who counts; it is not written.
+    pub exceeded: Option<Exceeded>,
+}
+
+/// A bound of a stream that ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Exceeded {
+    /// Bytes of a first-level element.
+    Bytes,
+    /// Elements in a first-level element.
+    Elements,
+    /// Elements within one another.
+    Depth,
+    /// Attributes of an element.
+    Attributes,
+    /// Failed logins on one stream.
+    Logins,
 }
 
 impl StreamError {
     pub fn new(condition: StreamCondition) -> StreamError {
-        StreamError { condition, host: None, text: None, extra: None }
+        StreamError { condition, host: None, text: None, extra: None, exceeded: None }
     }
 
     pub fn with_text(mut self, text: impl Into<Cow<'static, str>>) -> StreamError {
@@ -150,6 +167,20 @@ impl StreamError {
     pub fn with_extra(mut self, extra: Element) -> StreamError {
         self.extra = Some(Box::new(extra));
         self
+    }
+
+    /// A configured bound is exceeded: XEP-0205 section 3, RFC 6120 sections 4.9.3.14 and 6.4.5.
+    pub(crate) fn exceeded(bound: Exceeded) -> StreamError {
+        let error = match bound {
+            Exceeded::Bytes => StreamError::stanza_too_big("the stanza is too big"),
+            Exceeded::Elements => StreamError::stanza_too_big("too many elements"),
+            Exceeded::Depth => StreamError::stanza_too_big("elements are nested too deep"),
+            Exceeded::Attributes => StreamError::stanza_too_big("too many attributes"),
+            Exceeded::Logins => {
+                StreamError::new(StreamCondition::PolicyViolation).with_text("too many failed logins")
+            }
+        };
+        StreamError { exceeded: Some(bound), ..error }
     }
 
     /// RFC 6120 section 4.9.3.19; `address` is a host name or IP address, with or without port.

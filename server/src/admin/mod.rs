@@ -69,6 +69,8 @@ pub struct Admin {
     listening: Listening,
     /// What `--config` said. The file is looked for again at each reload.
     config_option: Option<PathBuf>,
+    /// What `--data` said, which goes before the file.
+    data_option: Option<PathBuf>,
 }
 
 impl Admin {
@@ -77,8 +79,9 @@ impl Admin {
         logging: Arc<Logging>,
         listening: Listening,
         config_option: Option<PathBuf>,
+        data_option: Option<PathBuf>,
     ) -> Arc<Admin> {
-        Arc::new(Admin { node, logging, listening, config_option })
+        Arc::new(Admin { node, logging, listening, config_option, data_option })
     }
 
     /// Answers on the control socket until it is dropped.

@@ -20,11 +20,12 @@ impl Admin {
     fn reload_now(&self) -> Result<Reloaded, Problems> {
         let environment = config::environment();
         let file = config::config_file(self.config_option.as_deref(), &environment);
-        let new = config::load(file.as_deref(), &environment).inspect_err(|problems| {
+        let mut new = config::load(file.as_deref(), &environment).inspect_err(|problems| {
             for problem in &problems.0 {
                 tracing::error!("the configuration is not reloaded: {problem}");
             }
         })?;
+        new.settle(config::data_dir(self.data_option.as_deref(), &environment, &new));
         let level = self.logging.level();
         self.logging.apply(&new.general);
         let set_back = Change {
@@ -43,6 +44,7 @@ impl Admin {
         for Change { key, old, new, applies } in changes {
             let (changed, what) = match applies {
                 Applies::Now => (&mut reloaded.applied, "applied"),
+                Applies::New => (&mut reloaded.new_connections, "applied to new connections"),
                 Applies::Restart => (&mut reloaded.need_restart, "needs a restart"),
             };
             tracing::info!(key, old, new, "a change of the configuration: {what}");
@@ -50,6 +52,7 @@ impl Admin {
         }
         tracing::info!(
             applied = reloaded.applied.len(),
+            new_connections = reloaded.new_connections.len(),
             need_restart = reloaded.need_restart.len(),
             "the configuration was reloaded"
         );

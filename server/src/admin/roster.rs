@@ -12,7 +12,8 @@ use super::protocol::{Code, Refusal};
 use super::{Admin, Answer, done, listed, refusals};
 use crate::config::Limits;
 use crate::directory::DirectoryError;
-use crate::storage::{Account, RosterItem, Subscription, Write};
+use crate::storage::{Account, RosterItem, StoreError, Subscription, Write};
+use crate::telemetry::bound::Bound;
 
 #[derive(Serialize, Deserialize, clap::Subcommand)]
 #[serde(rename_all = "camelCase")]
@@ -125,7 +126,11 @@ async fn add(admin: &Admin, arguments: AddContact) -> Answer {
     let contact = refusals::contact(&arguments.contact)?;
     let limits = &admin.node.config().limits;
     let groups = groups(arguments.groups)?;
-    check(&arguments.name, &groups, limits)?;
+    let refused = |bound| admin.node.metrics.refused(bound);
+    check(&arguments.name, &groups, limits).map_err(|(bound, refusal)| {
+        bound.into_iter().for_each(refused);
+        refusal
+    })?;
     let account = owner(admin, &arguments.user).await?;
     if account.jid == contact {
         return Err(Refusal::new(Code::BadAddress, "an account is not its own contact"));
@@ -140,7 +145,11 @@ async fn add(admin: &Admin, arguments: AddContact) -> Answer {
             Write::PutRosterItem { owner, item, limit }
         }
     };
-    admin.node.router.change_rosters(&[account.jid], write).await?;
+    let changed = admin.node.router.change_rosters(&[account.jid], write).await;
+    if matches!(changed, Err(StoreError::Full(_))) {
+        refused(Bound::RosterItems);
+    }
+    changed?;
     done(done_so)
 }
 
@@ -181,20 +190,20 @@ fn groups(values: Vec<String>) -> Result<Vec<String>, Refusal> {
 }
 
 /// The bounds of a client's own roster set (RFC 6121 section 2.3.3).
-fn check(name: &str, groups: &[String], limits: &Limits) -> Result<(), Refusal> {
-    let too_much = |what: String| Err(Refusal::new(Code::Limit, what));
+fn check(name: &str, groups: &[String], limits: &Limits) -> Result<(), (Option<Bound>, Refusal)> {
+    let too_much = |bound, what: String| Err((Some(bound), Refusal::new(Code::Limit, what)));
     if groups.iter().any(String::is_empty) {
-        return Err(Refusal::new(Code::BadRequest, "a group has a name"));
+        return Err((None, Refusal::new(Code::BadRequest, "a group has a name")));
     }
     let longest = groups.iter().map(String::len).chain([name.len()]).max().unwrap_or_default();
     if longest > limits.roster_name_bytes as usize {
-        return too_much(format!(
-            "the name of a contact or of a group has at most {} bytes",
-            limits.roster_name_bytes
-        ));
+        let most = limits.roster_name_bytes;
+        let why = format!("the name of a contact or of a group has at most {most} bytes");
+        return too_much(Bound::RosterNameBytes, why);
     }
     if groups.len() > limits.roster_item_groups as usize {
-        return too_much(format!("a contact is in at most {} groups", limits.roster_item_groups));
+        let why = format!("a contact is in at most {} groups", limits.roster_item_groups);
+        return too_much(Bound::RosterItemGroups, why);
     }
     Ok(())
 }

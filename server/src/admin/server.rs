@@ -74,6 +74,8 @@ pub struct Version {
 #[serde(rename_all = "camelCase")]
 pub struct Reloaded {
     pub applied: Vec<Changed>,
+    /// Applied to connections and sessions from now on.
+    pub new_connections: Vec<Changed>,
     pub need_restart: Vec<Changed>,
     /// What could not be taken up, a sentence each. What was in use stays.
     pub refused: Vec<String>,

@@ -10,10 +10,13 @@ use super::connection::Output;
 use super::protocol::{Code, Refusal};
 use super::server::node_name;
 use super::{Admin, Answer, done, listed, refusals};
-use crate::session::{End, Session};
+use crate::directory::DirectoryError;
+use crate::session::Session;
 
 /// A session that was told to end says its last words first.
 const END_TIME: Duration = Duration::from_secs(5);
+/// The longest reason for it.
+const MAX_REASON_BYTES: usize = 1024;
 
 #[derive(Serialize, Deserialize, clap::Subcommand)]
 #[serde(rename_all = "camelCase")]
@@ -43,7 +46,7 @@ pub struct Kick {
     /// The account's address
     #[arg(long, value_name = "JID")]
     pub user: String,
-    /// Why; for the log
+    /// Why; the client is told, and the log
     #[arg(long)]
     pub reason: Option<String>,
 }
@@ -54,7 +57,7 @@ pub struct KickSession {
     /// The session's address, user@domain/resource
     #[arg(long, value_name = "JID")]
     pub user: String,
-    /// Why; for the log
+    /// Why; the client is told, and the log
     #[arg(long)]
     pub reason: Option<String>,
 }
@@ -112,7 +115,7 @@ impl SessionCommand {
 fn sessions(admin: &Admin, domain: Option<String>) -> Result<Vec<Arc<Session>>, Refusal> {
     let domain = domain.map(|domain| domain_name(&domain)).transpose()?;
     if let Some(domain) = domain.as_deref().filter(|domain| !admin.node.router.is_served(domain)) {
-        return Err(crate::directory::DirectoryError::NotServed(domain.to_owned()).into());
+        return Err(DirectoryError::NotServed(domain.to_owned()).into());
     }
     let mut sessions = admin.node.router.sessions.all();
     sessions.retain(|session| domain.as_deref().is_none_or(|domain| session.jid.domain() == domain));
@@ -139,8 +142,12 @@ fn describe(session: &Session, now: u64, node: &str) -> Listed {
 
 async fn kick_user(admin: &Admin, user: &str, reason: Option<String>) -> Answer {
     let jid = refusals::account(user)?;
+    let reason = said(reason)?;
     let sessions = admin.node.router.sessions_of(&jid);
     if sessions.is_empty() {
+        if admin.node.directory.find(&jid).await?.is_none() {
+            return Err(DirectoryError::Missing(jid).into());
+        }
         return Err(Refusal::new(Code::NotFound, format!("{jid} has no session")));
     }
     done(kick(&sessions, reason).await)
@@ -148,17 +155,28 @@ async fn kick_user(admin: &Admin, user: &str, reason: Option<String>) -> Answer 
 
 async fn kick_session(admin: &Admin, user: &str, reason: Option<String>) -> Answer {
     let jid = refusals::session(user)?;
+    let reason = said(reason)?;
     let Some(session) = admin.node.router.session_at(&jid) else {
         return Err(Refusal::new(Code::NotFound, format!("there is no session {jid}")));
     };
     done(kick(&[session], reason).await.pop())
 }
 
+/// A reason that is short enough for the stream's last words.
+fn said(reason: Option<String>) -> Result<Option<String>, Refusal> {
+    match reason {
+        Some(text) if text.len() > MAX_REASON_BYTES => {
+            Err(Refusal::new(Code::Limit, format!("a reason has at most {MAX_REASON_BYTES} bytes")))
+        }
+        reason => Ok(reason.filter(|text| !text.is_empty())),
+    }
+}
+
 /// Ends them, and waits until they are gone.
 async fn kick(sessions: &[Arc<Session>], reason: Option<String>) -> Vec<Kicked> {
     for session in sessions {
         tracing::info!(jid = %session.jid, reason, "an operator ends a session");
-        session.end(End::Kicked);
+        session.kick(reason.as_deref());
     }
     let gone = async {
         for session in sessions {

@@ -8,6 +8,7 @@ use xmpp_core::{Element, Jid, Kind, Stanza, Type, ns};
 use super::protocol::{Code, Refusal};
 use super::{Admin, Answer, done, refusals};
 use crate::directory::DirectoryError;
+use crate::telemetry::bound::Bound;
 
 #[derive(Serialize, Deserialize, clap::Subcommand)]
 #[serde(rename_all = "camelCase")]
@@ -15,7 +16,7 @@ use crate::directory::DirectoryError;
 pub enum StanzaCommand {
     /// Send a chat message
     SendMessage(SendMessage),
-    /// Send a stanza as it is given
+    /// Send a stanza as it is given, and print what a client answers to an IQ
     SendStanza(SendStanza),
 }
 
@@ -36,7 +37,7 @@ pub struct SendMessage {
 #[derive(Serialize, Deserialize, clap::Args)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SendStanza {
-    /// The XML of a message, presence or iq, with `from` and `to`
+    /// The XML of a message, presence or iq, with `from` and `to`; an IQ that asks goes to a session
     #[arg(long, value_name = "XML")]
     pub stanza: String,
 }
@@ -45,6 +46,9 @@ pub struct SendStanza {
 struct Sent {
     /// The stanza's `id`.
     id: Option<String>,
+    /// The stanza that a client answered an IQ with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<String>,
 }
 
 impl StanzaCommand {
@@ -65,8 +69,37 @@ impl StanzaCommand {
         check_sender(admin, stanza.from.as_ref()).await?;
         check_recipient(admin, &stanza).await?;
         let id = stanza.id.as_deref().map(str::to_owned);
+        if stanza.kind == Kind::Iq && matches!(stanza.type_, Type::Get | Type::Set) {
+            let answer = Some(ask(admin, stanza).await?);
+            return done(Sent { id, answer });
+        }
         admin.node.router.send(stanza).await;
-        done(Sent { id })
+        done(Sent { id, answer: None })
+    }
+}
+
+/// An IQ that asks is for a client: what the server itself would answer, it answers to clients.
+async fn ask(admin: &Admin, iq: Stanza) -> Result<String, Refusal> {
+    let bad = |why: &str| Err(Refusal::new(Code::BadStanza, why));
+    let (Some(from), Some(to)) = (&iq.from, &iq.to) else { return bad("an IQ has `from` and `to`") };
+    if from.resource().is_some() {
+        return bad("the answer to an IQ comes back here only where its `from` has no resource");
+    }
+    let router = &admin.node.router;
+    if to.local().is_none() || to.resource().is_none() {
+        return bad("an IQ of type get or set is for a session: its `to` is user@domain/resource");
+    }
+    if router.session_at(to).is_none() {
+        return Err(Refusal::new(Code::NotFound, format!("there is no session {to}")));
+    }
+    let (id, to) = (iq.id.clone().unwrap_or_default(), to.clone());
+    match router.send_and_wait(iq).await {
+        Some(answer) => {
+            let mut xml = Vec::new();
+            answer.with_id(&id).write(&mut xml);
+            Ok(String::from_utf8_lossy(&xml).into_owned())
+        }
+        None => Err(Refusal::new(Code::Unavailable, format!("{to} did not answer"))),
     }
 }
 
@@ -74,6 +107,7 @@ impl StanzaCommand {
 fn read(xml: &[u8], admin: &Admin) -> Result<Stanza, Refusal> {
     let most = admin.node.config().limits.stanza_bytes;
     if xml.len() as u64 > u64::from(most) {
+        admin.node.metrics.refused(Bound::StanzaBytes);
         return Err(Refusal::new(Code::Limit, format!("a stanza has at most {most} bytes")));
     }
     Stanza::read(xml).map_err(|error| {

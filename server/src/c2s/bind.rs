@@ -94,18 +94,16 @@ async fn make_room(
     if others.clone().count() < limit {
         return Ok(());
     }
+    router.metrics.refused(Limit::SessionsPerAccount);
     let sleeping = others.filter_map(|e| router.sessions.find(e.session)).filter(|s| s.link.is_sleeping());
     match sleeping.min_by_key(|s| s.last_heard()) {
         Some(oldest) => {
             end(&oldest, End::Lost).await;
             Ok(())
         }
-        None => Err({
-            router.metrics.refused(Limit::SessionsPerAccount);
-            StanzaError::new(Condition::ResourceConstraint)
-                .with_type(ErrorType::Wait)
-                .with_text("this account has too many sessions")
-        }),
+        None => Err(StanzaError::new(Condition::ResourceConstraint)
+            .with_type(ErrorType::Wait)
+            .with_text("this account has too many sessions")),
     }
 }
 

@@ -1,15 +1,17 @@
 //! The end of a session: the stream is told, the table, the modules, and what was in its queues goes
 //! where it must (messages.md, rule 11).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use xmpp_core::{Element, Jid, Stanza, StreamCondition, StreamError, Type, ns};
+use xmpp_core::{Element, Jid, Kind, Stanza, StreamCondition, StreamError, Type, ns};
 
 use super::buffers;
+use super::resume::tell_end;
 use super::task::Task;
-use crate::session::{Delivery, End};
+use crate::session::{Delivery, End, Full};
 use crate::telemetry::bound::Bound;
 use crate::telemetry::labels::SessionState;
 
@@ -41,7 +43,16 @@ impl Task {
         match self.asked_at {
             Some(asked) if idle < asked.elapsed() => self.asked_at = None,
             // Behaviour 84: no answer is a lost connection, which a session may survive.
-            Some(asked) if asked.elapsed() >= self.settings.ping_timeout => self.lose_connection(),
+            Some(asked) if asked.elapsed() >= self.settings.ping_timeout => {
+                self.router.metrics.refused(Bound::PingTimeoutSeconds);
+                // RFC 6120 section 4.9.3.4, should somebody read it after all.
+                if let Some(connection) = &self.connection {
+                    let timeout = StreamError::new(StreamCondition::ConnectionTimeout);
+                    self.router.metrics.stream_error(&timeout);
+                    tell_end(&connection.socket, StreamCondition::ConnectionTimeout);
+                }
+                self.lose_connection();
+            }
             Some(_) => {}
             None if idle >= self.settings.ping_after => self.ask_idle_client(),
             None => {}
@@ -57,13 +68,16 @@ impl Task {
         let Ok(domain) = Jid::new(None, self.session.jid.domain(), None) else { return };
         let ping = Stanza::iq(Type::Get, "ping").with_from(domain).with_to(self.session.jid.clone());
         ping.with_child(&Element::new("ping", ns::PING)).write(&mut self.due);
+        self.router.metrics.stanza_out(Kind::Iq);
     }
 
     pub(super) async fn finish(mut self, end: End) {
         self.hear();
         self.set_sleeping(false);
-        if end == End::Slow {
-            self.router.metrics.refused(Bound::MailboxStanzas);
+        match end {
+            End::Slow(Full::Stanzas) => self.router.metrics.refused(Bound::MailboxStanzas),
+            End::Slow(Full::Bytes) => self.router.metrics.refused(Bound::MailboxBytes),
+            _ => {}
         }
         self.last_words(end).await;
         self.session.link.stop_reader();
@@ -93,10 +107,12 @@ impl Task {
                 self.encode(delivery, &mut out.0, &mut written);
             }
         }
-        if let Some(error) = stream_error(end) {
+        if let Some(error) = stream_error(end, self.session.end_reason()) {
+            self.router.metrics.stream_error(&error);
             out.0.extend_from_slice(&error.to_xml());
         }
         out.0.extend_from_slice(b"</stream:stream>");
+        self.router.metrics.bytes_out(out.0.len());
         let socket = connection.socket;
         let done = tokio::time::timeout(LAST_WORDS, socket.write_all(&out.0)).await;
         match matches!(done, Ok(Ok(()))) {
@@ -124,18 +140,19 @@ impl Task {
     }
 }
 
-fn stream_error(end: End) -> Option<StreamError> {
+fn stream_error(end: End, reason: Option<String>) -> Option<StreamError> {
     match end {
         End::Closed | End::Failed | End::Lost => None,
         End::Replaced => Some(StreamError::new(StreamCondition::Conflict)),
-        End::Kicked => Some(
-            StreamError::new(StreamCondition::PolicyViolation)
-                .with_text("the session was ended by an operator"),
-        ),
+        End::Kicked => {
+            let error = StreamError::new(StreamCondition::PolicyViolation);
+            let text = reason.map_or(Cow::Borrowed("the session was ended by an operator"), Cow::Owned);
+            Some(error.with_text(text))
+        }
         End::Removed => {
             Some(StreamError::new(StreamCondition::NotAuthorized).with_text("the account is gone"))
         }
-        End::Slow => {
+        End::Slow(_) => {
             Some(StreamError::new(StreamCondition::ResourceConstraint).with_text("too slow to keep up"))
         }
         End::Shutdown => Some(StreamError::new(StreamCondition::SystemShutdown)),

@@ -26,17 +26,17 @@ mod task;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::config::{Config, TlsMode};
 use crate::passwords::Passwords;
 use crate::router::Router;
 use crate::telemetry::bound::Bound;
-use crate::tls::Tls;
+use crate::tls::{AcceptError, Tls};
 use admission::Admission;
 use listener::Accepting;
 use negotiation::Negotiator;
@@ -81,8 +81,9 @@ impl C2s {
 
     /// Serves an accepted connection until it is bound or gone.
     async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, listener: Arc<Accepting>) {
+        self.router.metrics.connections_accepted.add(1);
         let settings = self.settings.load_full();
-        let within = Duration::from_secs(settings.config.limits.unauthenticated_seconds.into());
+        let until = settings.unauthenticated_until();
         // Counted before the PROXY header is waited for, and by its address once that is known.
         let place = match self.admission.enter().and_then(|permit| permit.at(&listener.port)) {
             Ok(place) => place,
@@ -99,13 +100,14 @@ impl C2s {
         };
         let mode = listener.settings.tls;
         let (socket, tls) = match mode {
-            TlsMode::Direct => match self.tls.accept(stream, None, true, within).await {
+            TlsMode::Direct => match self.tls.accept(stream, None, true, until - Instant::now()).await {
                 Ok(accepted) => (Socket::tls(accepted.socket, accepted.connection), Some(accepted.info)),
+                Err(AcceptError::TimedOut) => return self.refuse(peer, Bound::UnauthenticatedSeconds),
                 Err(error) => return tracing::debug!(%peer, %error, "no TLS"),
             },
             TlsMode::Starttls | TlsMode::StarttlsOptional | TlsMode::None => (Socket::Plain(stream), None),
         };
-        Negotiator::new(self, settings, socket, tls, peer, mode, Some(permit)).run(within).await;
+        Negotiator::new(self, settings, socket, tls, peer, mode, Some(permit)).run(until).await;
     }
 
     fn refuse(&self, peer: SocketAddr, bound: Bound) {
@@ -117,8 +119,8 @@ impl C2s {
     pub async fn serve_pipe(self: Arc<Self>, pipe: pipe::PipeEnd, mode: TlsMode) {
         let settings = self.settings.load_full();
         let peer = pipe.peer();
-        let within = Duration::from_secs(settings.config.limits.unauthenticated_seconds.into());
-        Negotiator::new(self, settings, Socket::Pipe(pipe), None, peer, mode, None).run(within).await;
+        let until = settings.unauthenticated_until();
+        Negotiator::new(self, settings, Socket::Pipe(pipe), None, peer, mode, None).run(until).await;
     }
 }
 

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use xmpp_core::sasl::{AuthError, Mechanism, PasswordCheck, TlsInfo};
+use tokio::time::Instant;
+use xmpp_core::sasl::{AuthError, Mechanism, Password, PasswordCheck, TlsInfo};
 use xmpp_core::stream::{Action, Established, Lookup, Negotiation, Verdict};
 use xmpp_core::xml::{Frame, Scanner};
 use xmpp_core::{BareJid, Condition, Jid, StanzaError, StreamCondition, StreamError};
@@ -19,6 +20,7 @@ use super::socket::Socket;
 use super::task::{Connection, Task};
 use super::{C2s, buffers, chance, resume};
 use crate::config::TlsMode;
+use crate::passwords::Busy;
 use crate::router::wait;
 use crate::session::{Peer, Session};
 use crate::telemetry::bound::Bound as Limit;
@@ -33,6 +35,8 @@ pub struct Negotiator {
     peer: SocketAddr,
     permit: Option<Permit>,
     mechanism: Option<Mechanism>,
+    /// The login under way is refused because of those that failed before it.
+    limited: bool,
     /// Where the stream goes, as its header says: the certificate follows from it.
     to: Option<String>,
     /// Bytes that came so far.
@@ -78,6 +82,7 @@ impl Negotiator {
             peer,
             permit,
             mechanism: None,
+            limited: false,
             to: None,
             received: 0,
             outcome: None,
@@ -86,11 +91,12 @@ impl Negotiator {
     }
 
     /// Runs until the session is there, the client is gone, or its time is over.
-    pub async fn run(mut self, within: Duration) {
+    pub async fn run(mut self, until: Instant) {
         let mut stopping = self.c2s.stopping.clone();
         let ended = tokio::select! {
             () = self.negotiate() => true,
-            _ = tokio::time::sleep(within) => {
+            _ = tokio::time::sleep_until(until) => {
+                self.c2s.router.metrics.refused(Limit::UnauthenticatedSeconds);
                 self.negotiation.handle_timeout();
                 false
             }
@@ -104,8 +110,12 @@ impl Negotiator {
             let last = async { while self.act().await == Progress::Going {} };
             let _ = tokio::time::timeout(Duration::from_secs(2), last).await;
         }
+        if let Some(error) = self.negotiation.error() {
+            self.c2s.router.metrics.stream_error(error);
+        }
         if !self.handed_over {
             self.socket.close();
+            self.socket.linger().await;
         }
     }
 
@@ -172,12 +182,8 @@ impl Negotiator {
             }
             Action::CheckPassword(check) => self.check_password(check).await,
             Action::VerifyPassword { account, password } => {
-                let verified = self.c2s.router.store.verify(&account, password.as_str()).await;
-                self.negotiation.answer_checked(match verified {
-                    Ok(true) => Verdict::Right,
-                    Ok(false) => Verdict::Wrong,
-                    Err(_) => Verdict::Unavailable,
-                });
+                let verdict = self.verify(&account, &password).await;
+                self.negotiation.answer_checked(verdict);
             }
             Action::Authenticated { account, mechanism } => self.authenticated(&account, mechanism),
             Action::AuthFailed { account, mechanism, error } => self.failed(account, mechanism, error),
@@ -205,6 +211,7 @@ impl Negotiator {
             self.negotiation.handle_injection();
             return Progress::Going;
         }
+        self.c2s.router.metrics.bytes_out(proceed.len());
         if self.socket.write_all(proceed).await.is_err() {
             return Progress::Over;
         }
@@ -228,18 +235,33 @@ impl Negotiator {
         }
     }
 
-    async fn secret(&self, account: &BareJid, mechanism: Mechanism) -> Lookup {
-        if let Err(bound) = self.c2s.admission.may_log_in(self.peer.ip(), account) {
-            self.c2s.router.metrics.refused(bound);
+    /// Whether a login may be looked at, after those that failed.
+    fn may_log_in(&mut self, account: &BareJid) -> bool {
+        let allowed = self.c2s.admission.may_log_in(self.peer.ip(), account);
+        self.limited = allowed.is_err();
+        allowed.map_err(|bound| self.c2s.router.metrics.refused(bound)).is_ok()
+    }
+
+    async fn verify(&mut self, account: &BareJid, password: &Password) -> Verdict {
+        if !self.may_log_in(account) {
+            return Verdict::Unavailable;
+        }
+        match self.c2s.router.store.verify(account, password.as_str()).await {
+            Ok(true) => Verdict::Right,
+            Ok(false) => Verdict::Wrong,
+            Err(_) => Verdict::Unavailable,
+        }
+    }
+
+    async fn secret(&mut self, account: &BareJid, mechanism: Mechanism) -> Lookup {
+        if !self.may_log_in(account) {
             return Lookup::Unavailable;
         }
-        // Whether it is banned is remembered, as the rest of what routing asks of an account.
-        let router = &self.c2s.router;
-        let known = router.accounts.find(account).get().await;
-        let (secrets, banned) = match (router.store.secrets(account).await, known) {
-            (Ok(Some(secrets)), Ok(Some(known))) => (secrets, known.banned),
-            (Ok(_), Ok(_)) => return Lookup::Missing,
-            _ => return Lookup::Unavailable,
+        // Nothing else is asked of the store: a second question about an account that is there would take its time.
+        let (secrets, banned) = match self.c2s.router.store.secrets(account).await {
+            Ok(Some(secrets)) => (secrets.by_hash, secrets.banned),
+            Ok(None) => return Lookup::Missing,
+            Err(_) => return Lookup::Unavailable,
         };
         let fits = |secret: &xmpp_core::sasl::ScramSecret| match mechanism.hash() {
             Some(hash) => secret.hash == hash,
@@ -257,7 +279,10 @@ impl Negotiator {
         let verdict = match self.c2s.passwords.run(move || check.run()).await {
             Ok(true) => Verdict::Right,
             Ok(false) => Verdict::Wrong,
-            Err(_) => Verdict::Unavailable,
+            Err(Busy) => {
+                self.c2s.router.metrics.refused(Limit::HashingQueue);
+                Verdict::Unavailable
+            }
         };
         self.negotiation.answer_checked(verdict);
     }
@@ -270,8 +295,9 @@ impl Negotiator {
 
     fn failed(&mut self, account: Option<BareJid>, mechanism: Option<Mechanism>, error: AuthError) {
         tracing::info!(peer = %self.peer, ?account, ?mechanism, ?error, "a login failed");
+        let result = if std::mem::take(&mut self.limited) { Login::Limited } else { outcome(error) };
         if let Some(mechanism) = mechanism {
-            self.count(mechanism, outcome(error));
+            self.count(mechanism, result);
         }
         if error.is_failed_login() {
             self.c2s.admission.failed_login(self.peer.ip(), account.as_ref());
@@ -304,7 +330,10 @@ impl Negotiator {
                 self.negotiation.bound(&bound.session.jid);
                 self.outcome = Some(Outcome::Bound(bound));
             }
-            Err(error) => self.negotiation.bind_refused(&error),
+            Err(error) => {
+                router.metrics.stanza_error(error.condition);
+                self.negotiation.bind_refused(&error);
+            }
         }
     }
 

@@ -16,6 +16,10 @@ use super::socket::Socket;
 use crate::router::{Fate, Router};
 use crate::session::link::Enable;
 use crate::session::{Delivery, End, Session};
+use crate::telemetry::bound::Bound;
+
+/// So many `<r/>` are answered one by one, while the task has not come to it; more are answered together.
+const ANSWERS_DUE_MAX: usize = 1000;
 
 pub struct ReaderSettings {
     /// Bytes per second and what may come at once; `None`: as fast as it comes.
@@ -24,6 +28,8 @@ pub struct ReaderSettings {
     pub pending_bytes: usize,
     /// For how long a session may be resumed; `None`: never.
     pub resume_seconds: Option<u32>,
+    /// Whether clients may say that they are not looked at (XEP-0352).
+    pub csi: bool,
 }
 
 pub struct Reader {
@@ -58,9 +64,15 @@ impl Reader {
         // All stanzas of its queue reach their fate before anybody counts them (rule 15).
         self.session.inbound.below(1, usize::MAX).await;
         if let Stop::Lost = stopped {
-            self.session.link.say(&self.session, |said| said.lost = Some(self.generation));
+            self.say_lost();
         }
         self.session.link.end_reader(self.generation);
+        // Whoever stopped it closes the connection, with a last word that the client is to read. If nobody does,
+        // because a hand-over failed, it is lost all the same: nobody reads it any more.
+        if !matches!(stopped, Stop::Lost) {
+            self.socket.linger().await;
+            self.say_lost();
+        }
     }
 
     async fn read(&mut self) -> Stop {
@@ -150,6 +162,7 @@ impl Reader {
         let fate = self.router.submit(&self.session, stanza).await;
         match fate {
             Fate::Pending => {
+                self.count_pending();
                 inbound.below(self.settings.pending_stanzas, self.settings.pending_bytes).await;
             }
             Fate::Decided => {
@@ -159,6 +172,16 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Is it read no further until something is committed?
+    fn count_pending(&self) {
+        let (stanzas, bytes) = self.session.inbound.pending();
+        if stanzas >= self.settings.pending_stanzas {
+            self.router.metrics.refused(Bound::PendingCommitStanzas);
+        } else if bytes >= self.settings.pending_bytes {
+            self.router.metrics.refused(Bound::PendingCommitBytes);
+        }
     }
 
     /// A stanza that cannot be routed as it is: its sender is told.
@@ -171,6 +194,7 @@ impl Reader {
         self.session.inbound.below(1, usize::MAX).await;
         stanza.from = Some(self.session.jid.clone());
         if let Some(reply) = stanza.error_reply(&StanzaError::new(condition)) {
+            self.router.metrics.stanza_error(condition);
             self.session.put_waiting(Arc::new(Delivery::new(reply, self.router.now()))).await;
         }
         self.session.inbound.handled_now();
@@ -182,7 +206,9 @@ impl Reader {
             (ns::SM, "r") if self.managed => {
                 // Said when everything before it is decided; the counter is read when it is written.
                 self.session.inbound.below(1, usize::MAX).await;
-                self.session.link.say(&self.session, |said| said.answer_due = true);
+                self.session.link.say(&self.session, |said| {
+                    said.answers_due = (said.answers_due + 1).min(ANSWERS_DUE_MAX);
+                });
             }
             (ns::SM, "a") if self.managed => {
                 let h = sm::parse_a(&element).ok_or(StreamError::new(StreamCondition::BadFormat))?;
@@ -190,8 +216,12 @@ impl Reader {
             }
             (ns::SM, "enable") => self.enable(&element).await?,
             (ns::SM, "resume") => self.say_bytes(sm::failed(Condition::UnexpectedRequest, None)),
-            (ns::CSI, "active") => self.session.link.say(&self.session, |said| said.active = Some(true)),
-            (ns::CSI, "inactive") => self.session.link.say(&self.session, |said| said.active = Some(false)),
+            (ns::CSI, "active") if self.settings.csi => {
+                self.session.link.say(&self.session, |said| said.active = Some(true))
+            }
+            (ns::CSI, "inactive") if self.settings.csi => {
+                self.session.link.say(&self.session, |said| said.active = Some(false))
+            }
             // Behaviour 13.
             _ => return Err(StreamError::new(StreamCondition::UnsupportedStanzaType)),
         }
@@ -214,6 +244,11 @@ impl Reader {
         let answer = super::resume::enabled(&self.session, resume_seconds);
         self.session.link.say(&self.session, |said| said.enable = Some(Enable { answer, resume_seconds }));
         Ok(())
+    }
+
+    fn say_lost(&self) {
+        // A later connection of the session may have been lost before.
+        self.session.link.say(&self.session, |said| said.lost = said.lost.max(Some(self.generation)));
     }
 
     fn say_bytes(&self, bytes: Vec<u8>) {

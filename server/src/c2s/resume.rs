@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use lru::LruCache;
 use parking_lot::Mutex;
-use xmpp_core::BareJid;
 use xmpp_core::sm::{self, Enabled, SmId};
+use xmpp_core::{BareJid, StreamCondition, StreamError};
 
 use super::socket::Socket;
 use crate::router::Router;
@@ -79,7 +79,6 @@ pub async fn find(
     if !known || session.jid.bare() != *account || session.ended().is_some() {
         return Err(None);
     }
-    session.link.stop_reader();
     let quiet = async {
         session.link.without_reader().await;
         session.inbound.below(1, usize::MAX).await;
@@ -93,5 +92,23 @@ pub async fn find(
 /// Gives the session its new connection; its task writes `<resumed/>` and all that follows.
 pub fn attach(session: &Arc<Session>, socket: Arc<Socket>, generation: u64, previd: String, h: u32) {
     let attach = Attach { socket, generation, h, previd };
-    session.link.say(session, |said| said.attach = Some(attach));
+    let mut overtaken = None;
+    session.link.say(session, |said| overtaken = said.attach.replace(attach));
+    // The task has not seen it, and need not.
+    if let Some(overtaken) = overtaken {
+        close_with_conflict(&overtaken.socket);
+    }
+}
+
+/// A connection whose session has another one.
+pub fn close_with_conflict(socket: &Socket) {
+    tell_end(socket, StreamCondition::Conflict);
+    socket.close();
+}
+
+/// Why a connection ends whose session may go on, as far as that can be said without waiting.
+pub fn tell_end(socket: &Socket, condition: StreamCondition) {
+    let mut last_words = StreamError::new(condition).to_xml();
+    last_words.extend_from_slice(b"</stream:stream>");
+    let _ = socket.try_write(&last_words);
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use xmpp_core::sasl::{Credentials, Mechanism, ScramHash};
-use xmpp_core::stream::{self, Fakes, Host, Hosts, StartTls};
+use xmpp_core::stream::{self, Announced, Fakes, Host, Hosts, StartTls};
 use xmpp_core::xml::Limits;
 
 use super::reader::ReaderSettings;
 use super::task::TaskSettings;
-use crate::config::{Config, Limit, TlsMode};
+use crate::config::{Config, TlsMode};
 use crate::router::Router;
 use crate::storage::Authentication;
 
@@ -35,6 +36,11 @@ impl Settings {
             off: stream(StartTls::Off),
             config,
         }
+    }
+
+    /// When a connection that begins now must have become a session.
+    pub fn unauthenticated_until(&self) -> Instant {
+        Instant::now() + Duration::from_secs(self.config.limits.unauthenticated_seconds.into())
     }
 
     pub fn stream(&self, mode: TlsMode) -> Arc<stream::Settings> {
@@ -83,6 +89,7 @@ fn reader_settings(config: &Config) -> ReaderSettings {
         pending_stanzas: config.limits.pending_commit_stanzas as usize,
         pending_bytes: config.limits.pending_commit_bytes as usize,
         resume_seconds: Some(resume).filter(|seconds| *seconds > 0),
+        csi: config.modules.csi.enabled,
     }
 }
 
@@ -92,31 +99,31 @@ fn stream_settings(
     fake_key: [u8; 32],
     start_tls: StartTls,
 ) -> stream::Settings {
-    let mut hosts = config.general.hosts.iter().map(|host| stream_host(router, host.as_str()));
+    let mut hosts = config.general.hosts.iter().map(|host| stream_host(config, router, host.as_str()));
     // A configuration without a host is refused when it is read.
-    let default = hosts.next().unwrap_or_else(|| stream_host(router, "localhost"));
+    let default = hosts.next().unwrap_or_else(|| stream_host(config, router, "localhost"));
     stream::Settings {
         hosts: Hosts::new(default, hosts),
         start_tls,
-        mechanisms: mechanisms(config),
-        plain_without_tls: config.auth.plain_without_tls,
+        // A client that could have had TLS shows no password without it.
+        plain_without_tls: config.auth.plain_without_tls && start_tls == StartTls::Off,
         login_attempts: config.auth.attempts_per_stream,
         fakes: Fakes { key: fake_key, iterations: config.auth.scram_iterations },
-        max_bytes: Some(config.limits.stanza_bytes as usize),
-        idle_seconds: match config.c2s.ping_after_seconds {
-            Limit::AtMost(seconds) => Some(seconds),
-            Limit::None => None,
+        limits_before_login: Announced {
+            max_bytes: Some(config.limits.stanza_bytes.min(config.limits.unauthenticated_bytes).into()),
+            idle_seconds: Some(config.limits.unauthenticated_seconds.into()),
+        },
+        limits: Announced {
+            max_bytes: Some(config.limits.stanza_bytes.into()),
+            idle_seconds: config.c2s.ping_after_seconds.at_most(),
         },
         resumption: config.c2s.resume_seconds > 0,
         rfc3920_error_name: config.c2s.rfc3920_error_names,
     }
 }
 
-fn mechanisms(config: &Config) -> Vec<Mechanism> {
-    config.auth.mechanisms.iter().filter_map(|mechanism| Mechanism::from_name(mechanism.as_str())).collect()
-}
-
-fn stream_host(router: &Router, name: &str) -> Host {
+fn stream_host(config: &Config, router: &Router, name: &str) -> Host {
+    let mechanisms = config.mechanisms(name).into_iter();
     let credentials = match router.store.authentication(name) {
         Authentication::Secrets => {
             Credentials::Secrets(vec![ScramHash::Sha256, ScramHash::Sha512, ScramHash::Sha1])
@@ -126,6 +133,7 @@ fn stream_host(router: &Router, name: &str) -> Host {
     let host = router.host();
     Host {
         name: name.to_owned(),
+        mechanisms: mechanisms.filter_map(|mechanism| Mechanism::from_name(mechanism.as_str())).collect(),
         credentials,
         registration: host.register.is_some(),
         features: host.features_after_login(),

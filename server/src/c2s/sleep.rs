@@ -2,9 +2,10 @@
 //! section 5; messages.md, rules 15 to 17).
 
 use tokio::time::Instant;
-use xmpp_core::sm;
+use xmpp_core::sm::{self, HandledTooHigh};
 use xmpp_core::{Kind, Stanza, StreamCondition, StreamError};
 
+use super::resume::close_with_conflict;
 use super::task::{Connection, Task};
 use crate::router::backlog::add_delay;
 use crate::session::link::Attach;
@@ -16,22 +17,30 @@ impl Task {
         let Some(unacknowledged) = &mut self.unacknowledged else { return };
         match unacknowledged.queue.acked(h) {
             Ok(taken) => taken.iter().for_each(|delivery| self.taken(delivery)),
-            Err(too_high) => {
-                // XEP-0198 section 4: it says to have handled what was never sent.
-                self.due.extend_from_slice(&too_high.stream_error().to_xml());
-                self.session.end(End::Failed);
-            }
+            Err(too_high) => self.handled_too_high(too_high),
         }
     }
 
-    /// The `h` of `<resume/>`: what it acknowledges is taken, the rest is asked about again.
-    fn resumed_at(&mut self, h: u32) {
-        let Some(unacknowledged) = &mut self.unacknowledged else { return };
+    /// XEP-0198 section 6: the client says to have handled what was never sent.
+    fn handled_too_high(&mut self, too_high: HandledTooHigh) {
+        let error = too_high.stream_error();
+        self.router.metrics.stream_error(&error);
+        self.due.extend_from_slice(&error.to_xml());
+        self.session.end(End::Failed);
+    }
+
+    /// The `h` of `<resume/>`: what it acknowledges is taken, the rest is asked about again. False when it is too
+    /// high: then nothing is resumed, and the stream ends.
+    fn resumed_at(&mut self, h: u32) -> bool {
+        let Some(unacknowledged) = &mut self.unacknowledged else { return false };
         match unacknowledged.queue.resume(h) {
-            Ok(taken) => taken.iter().for_each(|delivery| self.taken(delivery)),
+            Ok(taken) => {
+                taken.iter().for_each(|delivery| self.taken(delivery));
+                true
+            }
             Err(too_high) => {
-                self.due.extend_from_slice(&too_high.stream_error().to_xml());
-                self.session.end(End::Failed);
+                self.handled_too_high(too_high);
+                false
             }
         }
     }
@@ -58,10 +67,8 @@ impl Task {
         let Attach { socket, generation, h, previd } = attach;
         if let Some(old) = self.connection.take() {
             // Behaviour 82: the old connection was only half dead.
-            let mut last_words = StreamError::new(StreamCondition::Conflict).to_xml();
-            last_words.extend_from_slice(b"</stream:stream>");
-            let _ = old.socket.try_write(&last_words);
-            old.socket.close();
+            self.router.metrics.stream_error(&StreamError::new(StreamCondition::Conflict));
+            close_with_conflict(&old.socket);
         }
         self.connection = Some(Connection { socket, generation });
         self.sleeps_until = None;
@@ -74,12 +81,15 @@ impl Task {
         self.flushing = true;
         self.due.clear();
         self.set_sleeping(false);
+        if !self.resumed_at(h) {
+            return;
+        }
         sm::write_resumed(&previd, self.session.inbound.handled(), &mut self.due);
-        self.resumed_at(h);
         let Some(unacknowledged) = &self.unacknowledged else { return };
         let mut again = Vec::new();
         for delivery in unacknowledged.queue.iter() {
             self.delayed(delivery).write(&mut again);
+            self.router.metrics.stanza_out(delivery.stanza.kind);
         }
         self.due.append(&mut again);
     }

@@ -4,15 +4,22 @@
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustls::ServerConnection;
 use tokio::net::TcpStream;
 
+use super::buffers;
 use super::pipe::PipeEnd;
 
 /// Plain text that rustls may hold before it has been sent.
 const TLS_BUFFER_BYTES: usize = 64 * 1024;
+
+/// A peer that was told to go may take so long to do so.
+const LINGER: Duration = Duration::from_secs(3);
+/// And may send so much meanwhile.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 pub enum Socket {
     Plain(TcpStream),
@@ -131,6 +138,38 @@ impl Socket {
         }
     }
 
+    /// Behind [`Socket::close`]: reads what the peer still sends and drops it, until it closes too, or has had time
+    /// and bytes enough. A socket that is closed with unread bytes resets the connection, and then the peer may
+    /// never read why its stream ended (RFC 1122 section 4.2.2.13).
+    pub async fn linger(&self) {
+        let _ = tokio::time::timeout(LINGER, self.discard()).await;
+    }
+
+    async fn discard(&self) -> io::Result<()> {
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            self.readable().await?;
+            // The buffer is the thread's, and is not held while waiting.
+            let read = {
+                let mut buffer = buffers::read_buffer();
+                let read = match self {
+                    Socket::Plain(stream) | Socket::Tls(stream, _) => stream.try_read(&mut buffer),
+                    Socket::Pipe(pipe) => pipe.try_read(&mut buffer),
+                    Socket::Closed => Err(closed()),
+                };
+                match read {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
+                    read => read?,
+                }
+            };
+            if read == 0 {
+                return Ok(());
+            }
+            left = left.saturating_sub(read);
+        }
+        Ok(())
+    }
+
     /// The plain stream, to begin TLS on it. Gives the socket back when it is not one, or is shared.
     pub fn into_plain(self: Arc<Socket>) -> Result<TcpStream, Arc<Socket>> {
         match Arc::try_unwrap(self) {
@@ -192,5 +231,52 @@ impl Write for NotWaiting<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A kernel that finds unread bytes at the close sends RST in place of FIN, and the client's next read fails.
+    #[tokio::test]
+    async fn a_client_that_still_sends_reads_the_last_word_and_an_orderly_end() {
+        let (mut client, server) = sockets().await;
+        client.write_all(&[b'x'; 10_000]).await.unwrap();
+        server.readable().await.unwrap();
+        assert_eq!(server.try_read(&mut [0; 100]).unwrap(), 100);
+        server.write_all(b"</stream:stream>").await.unwrap();
+        server.close();
+        let server = tokio::spawn(async move { server.linger().await });
+
+        // More than both kernels hold: somebody takes it in.
+        client.write_all(&vec![b'x'; 8_000_000]).await.unwrap();
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "</stream:stream>");
+        drop(client);
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_sends_without_end_is_not_listened_to_without_end() {
+        let (mut client, server) = sockets().await;
+        server.close();
+        let server = tokio::spawn(async move { server.linger().await });
+        let mut sent = 0;
+        while client.write_all(&[b'x'; 100_000]).await.is_ok() {
+            sent += 100_000;
+            assert!(sent < 3 * LINGER_BYTES, "{sent} bytes");
+        }
+        server.await.unwrap();
+    }
+
+    async fn sockets() -> (TcpStream, Socket) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        (near.unwrap(), Socket::Plain(far.unwrap().0))
     }
 }

@@ -18,6 +18,7 @@ use crate::router::Router;
 use crate::session::link::Said;
 use crate::session::{Delivery, Session};
 use crate::storage::Millis;
+use crate::telemetry::bound::Bound;
 use crate::telemetry::labels::SessionState;
 
 /// One write carries at most about this much.
@@ -142,7 +143,8 @@ impl Task {
 
     /// Takes in what the reader has said.
     pub(super) fn hear(&mut self) {
-        let Said { attach, lost, acknowledged, answer_due, enable, active, bytes } = self.session.link.take();
+        let Said { attach, lost, acknowledged, answers_due, enable, active, bytes } =
+            self.session.link.take();
         if let Some(generation) = lost
             && self.connection.as_ref().is_some_and(|c| c.generation == generation)
         {
@@ -162,7 +164,7 @@ impl Task {
                 resume: enable.resume_seconds.map(|s| Duration::from_secs(s.into())),
             }));
         }
-        if answer_due {
+        for _ in 0..answers_due {
             sm::write_a(self.session.inbound.handled(), &mut self.due);
         }
         if let Some(active) = active {
@@ -209,7 +211,7 @@ impl Task {
         out: &mut Vec<u8>,
         written: &mut Vec<Arc<Delivery>>,
     ) {
-        match self.slept.is_some_and(|(from, to)| (from..=to).contains(&delivery.time)) {
+        match self.slept.is_some_and(|(from, to)| (from..to).contains(&delivery.time)) {
             true => self.delayed(&delivery).write(out),
             false => delivery.stanza.write(out),
         }
@@ -220,6 +222,13 @@ impl Task {
             Some(unacknowledged) => {
                 let bytes = delivery.bytes as usize;
                 unacknowledged.queue.push(delivery, bytes);
+                // From here on nothing more is written until the client acknowledges some.
+                if unacknowledged.queue.is_full() {
+                    let stanzas = unacknowledged.queue.len() >= self.settings.unacknowledged_stanzas;
+                    let bound =
+                        if stanzas { Bound::UnacknowledgedStanzas } else { Bound::UnacknowledgedBytes };
+                    self.router.metrics.refused(bound);
+                }
             }
             None if delivery.stanza.kind == Kind::Message => written.push(delivery),
             None => {}
@@ -253,6 +262,9 @@ impl Task {
         while self.hold.len() < self.settings.unacknowledged_stanzas {
             let Some(delivery) = self.peeked.take().or_else(|| self.mail.try_recv().ok()) else { return };
             self.hold_back(delivery);
+            if self.hold.len() == self.settings.unacknowledged_stanzas {
+                self.router.metrics.refused(Bound::UnacknowledgedStanzas);
+            }
         }
     }
 
@@ -281,10 +293,13 @@ impl Task {
     }
 
     pub(super) async fn write(&self, socket: &Socket, mut bytes: &[u8]) -> bool {
-        let stalled = Instant::now() + self.settings.write_timeout;
+        let mut stalled = Instant::now() + self.settings.write_timeout;
         loop {
             let attempt = match bytes.is_empty() {
-                false => socket.try_write(bytes).map(|taken| bytes = &bytes[taken..]),
+                false => socket.try_write(bytes).map(|taken| {
+                    bytes = &bytes[taken..];
+                    stalled = Instant::now() + self.settings.write_timeout;
+                }),
                 true => match socket.try_flush() {
                     Ok(()) => return true,
                     Err(e) => Err(e),
@@ -301,7 +316,10 @@ impl Task {
                     let gone = self.session.ended().is_some() || self.session.link.replaces_connection();
                     if gone { return false }
                 }
-                _ = tokio::time::sleep_until(stalled) => return false,
+                _ = tokio::time::sleep_until(stalled) => {
+                    self.router.metrics.refused(Bound::WriteTimeoutSeconds);
+                    return false;
+                }
             }
         }
     }

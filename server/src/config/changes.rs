@@ -19,6 +19,10 @@ pub struct Change {
 
 /// All keys that differ, in the order of the reference.
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
+    differences(old, new)
+}
+
+pub(super) fn differences(old: &dyn Section, new: &dyn Section) -> Vec<Change> {
     let mut changes = Vec::new();
     compare(old, new, "", &mut changes);
     changes
@@ -45,7 +49,9 @@ fn compare(old: &dyn Section, new: &dyn Section, path: &str, changes: &mut Vec<C
         let path = join(path, key.name);
         match (old.shown(), new.shown()) {
             (Shown::Value(old), Shown::Value(new)) => {
+                // Two secrets that look the same are not.
                 if old != new {
+                    let (old, new) = (old.map(|old| old.shown), new.map(|new| new.shown));
                     changes.push(Change { key: path, old, new, applies: key.applies });
                 }
             }
@@ -75,7 +81,7 @@ fn inline(section: &dyn Section) -> String {
         .iter()
         .zip(section.settings())
         .filter_map(|(key, setting)| match setting.shown() {
-            Shown::Value(value) => Some(format!("{} = {}", key.name, value?)),
+            Shown::Value(value) => Some(format!("{} = {}", key.name, value?.shown)),
             Shown::Section(section) => Some(format!("{} = {}", key.name, inline(section))),
             Shown::Sections { entries, .. } => {
                 let entries: Vec<String> = entries.iter().map(|entry| inline(*entry)).collect();

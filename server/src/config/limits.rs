@@ -9,37 +9,37 @@ settings! {
         now connections: u32 = 100_000, in 1..=100_000_000;
         /// Connections from one address at the same time; or "none".
         now connections_per_address: Limit = Limit::AtMost(1_000), in 1..=100_000_000;
-        /// How long a connection may take to log in and bind.
-        now unauthenticated_seconds: u32 = 60, in 1..=3_600;
+        /// How long a connection may take to log in and bind, its TLS handshake included.
+        new unauthenticated_seconds: u32 = 60, in 1..=3_600;
         /// What it may send until then.
-        now unauthenticated_bytes: u32 = 65_536, in 10_000..=16_777_216;
+        new unauthenticated_bytes: u32 = 65_536, in 10_000..=16_777_216;
         /// The size of a stanza. RFC 6120 section 13.12 wants at least 10 000.
-        now stanza_bytes: u32 = 262_144, in 10_000..=16_777_216;
+        new stanza_bytes: u32 = 262_144, in 10_000..=16_777_216;
         /// Elements in a stanza, itself included.
-        now stanza_elements: u32 = 10_000, in 16..=1_000_000;
+        new stanza_elements: u32 = 10_000, in 16..=1_000_000;
         /// How deep elements of a stanza lie in one another.
-        now stanza_depth: u32 = 100, in 8..=1_000;
+        new stanza_depth: u32 = 100, in 8..=1_000;
         /// Attributes of an element.
-        now stanza_attributes: u32 = 100, in 16..=1_024;
+        new stanza_attributes: u32 = 100, in 16..=1_024;
         /// What a session may send per second in the long run; a faster one is read more slowly. Or "none".
-        now bytes_per_second: Limit = Limit::AtMost(1 << 20), in 1_000..=1 << 40;
+        new bytes_per_second: Limit = Limit::AtMost(1 << 20), in 1_000..=1 << 40;
         /// What it may send at once after a silence.
-        now burst_bytes: u64 = 4 << 20, in 10_000..=1 << 40;
+        new burst_bytes: u64 = 4 << 20, in 10_000..=1 << 40;
         /// Sessions of an account. At the bound the oldest that waits to be resumed ends for a new one.
-        now sessions_per_account: u32 = 10, in 1..=10_000;
+        new sessions_per_account: u32 = 10, in 1..=10_000;
         /// Stanzas that wait for a session to write them; a session that is slower ends.
-        now mailbox_stanzas: u32 = 4_096, in 64..=1_000_000;
+        new mailbox_stanzas: u32 = 4_096, in 64..=1_000_000;
         /// The same in bytes.
-        now mailbox_bytes: u32 = 1 << 20, in 65_536..=1 << 30;
-        /// Stanzas that a client with stream management (XEP-0198) has not acknowledged; a session with more
-        /// ends.
-        now unacknowledged_stanzas: u32 = 4_096, in 64..=1_000_000;
+        new mailbox_bytes: u32 = 1 << 20, in 65_536..=1 << 30;
+        /// Stanzas that a client with stream management (XEP-0198) has not acknowledged, and those that are
+        /// held for one that is away. More wait in its mailbox.
+        new unacknowledged_stanzas: u32 = 4_096, in 64..=1_000_000;
         /// The same in bytes.
-        now unacknowledged_bytes: u32 = 1 << 20, in 65_536..=1 << 30;
+        new unacknowledged_bytes: u32 = 1 << 20, in 65_536..=1 << 30;
         /// Stanzas of one session that wait for their commit; then it is read no further.
-        now pending_commit_stanzas: u32 = 64, in 1..=65_536;
+        new pending_commit_stanzas: u32 = 64, in 1..=65_536;
         /// The same in bytes.
-        now pending_commit_bytes: u32 = 256 << 10, in 1..=1 << 30;
+        new pending_commit_bytes: u32 = 256 << 10, in 1..=1 << 30;
         /// Addresses to which a session sent directed presence.
         now directed_presences: u32 = 1_000, in 1..=1_000_000;
         /// Items of a roster.

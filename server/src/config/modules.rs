@@ -90,9 +90,9 @@ settings! {
         /// Whether the module is there.
         restart enabled: bool = true;
         /// Stanzas that are held for an inactive client; then all are written.
-        now held_stanzas: u32 = 100, in 1..=4_096;
+        new held_stanzas: u32 = 100, in 1..=4_096;
         /// The same in bytes.
-        now held_bytes: u32 = 64 << 10, in 1_024..=1 << 20;
+        new held_bytes: u32 = 64 << 10, in 1_024..=1 << 20;
     }
 }
 

@@ -5,7 +5,7 @@ use super::read::join;
 use super::scalar::grouped;
 use super::schema::{Applies, Key, Section, Setting, Shown};
 
-/// Every key with the value that it has; what is absent is left out.
+/// Every key with the value that it has, secrets masked; what is absent is left out.
 pub fn resolved_toml(config: &Config) -> String {
     let mut page = Page { text: String::new(), reference: false, commented: false };
     page.body(config, "", None);
@@ -28,8 +28,9 @@ const REFERENCE_HEAD: &str = "\
 # the file: MEERKAT__STORAGE__SQLITE__PATH is storage.sqlite.path, MEERKAT__STORAGE__SQLITE__PATH_FILE names a
 # file to read it from, MEERKAT__LISTEN__C2S__0__PORT is the port of the first entry of listen.c2s.
 #
-# In brackets behind a key's sentences: what it may be, and `restart` when a change takes effect only when the
-# server starts again. All others take effect at a reload: `meerkatctl server reload`, or SIGHUP.
+# A reload is `meerkatctl server reload`, or SIGHUP. In brackets behind a key's sentences: what it may be, and
+# when a change takes effect: `new connections` for those that begin after a reload, with their sessions;
+# `restart` when the server starts again; nothing in brackets for a change that a reload applies at once.
 ";
 
 struct Page {
@@ -66,7 +67,7 @@ impl Page {
     /// What can be written as `key = value`; absent is `Some(None)`.
     fn value(&self, setting: &dyn Setting) -> Option<Option<String>> {
         match setting.shown() {
-            Shown::Value(value) => Some(value),
+            Shown::Value(value) => Some(value.map(|value| value.shown)),
             // An empty list is not the default list, and must be said.
             Shown::Sections { entries, .. } if entries.is_empty() && !self.reference => {
                 Some(Some("[]".into()))
@@ -149,14 +150,18 @@ impl Page {
     }
 }
 
-/// The range of a number, and whether a change needs a restart.
+/// The range of a number, and when a change takes effect if that is not at once.
 fn remarks(key: &Key) -> String {
     let range = key.range.as_ref().map(|range| {
         let (least, most) = range.clone().into_inner();
         format!("{} to {}", grouped(least), grouped(most))
     });
-    let restart = (key.applies == Applies::Restart).then(|| "restart".to_owned());
-    let remarks: Vec<String> = range.into_iter().chain(restart).collect();
+    let when = match key.applies {
+        Applies::Now => None,
+        Applies::New => Some("new connections".to_owned()),
+        Applies::Restart => Some("restart".to_owned()),
+    };
+    let remarks: Vec<String> = range.into_iter().chain(when).collect();
     if remarks.is_empty() { String::new() } else { format!("({})", remarks.join("; ")) }
 }
 

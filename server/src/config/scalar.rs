@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use super::error::Fault;
 use super::read::Reader;
-use super::schema::{Key, Setting, Shown};
+use super::schema::{Key, Setting, Shown, Toml};
 use super::source::{Content, Node, parse_value};
-use super::values::{Domain, Limit, LogFilter, Network, PostgresUrl, Uri};
+use super::values::{Domain, Limit, LogFilter, Network, Secret, Uri};
 use super::words::Word;
 
 /// A single value, or a list of them.
@@ -17,6 +17,10 @@ pub(super) trait Scalar: Sized {
     fn take(node: &Node, key: &Key, path: &str, reader: &mut Reader) -> Option<Self>;
     /// As TOML; `None` when absent.
     fn to_toml(&self) -> Option<String>;
+    /// The same for people, without what is secret.
+    fn to_shown_toml(&self) -> Option<String> {
+        self.to_toml()
+    }
 }
 
 impl<T: Scalar> Setting for T {
@@ -27,7 +31,7 @@ impl<T: Scalar> Setting for T {
     }
 
     fn shown(&self) -> Shown<'_> {
-        Shown::Value(self.to_toml())
+        Shown::Value(self.to_toml().zip(self.to_shown_toml()).map(|(exact, shown)| Toml { exact, shown }))
     }
 }
 
@@ -39,6 +43,10 @@ impl<T: Scalar> Scalar for Option<T> {
 
     fn to_toml(&self) -> Option<String> {
         self.as_ref().and_then(T::to_toml)
+    }
+
+    fn to_shown_toml(&self) -> Option<String> {
+        self.as_ref().and_then(T::to_shown_toml)
     }
 }
 
@@ -63,6 +71,11 @@ impl<T: Scalar> Scalar for Vec<T> {
 
     fn to_toml(&self) -> Option<String> {
         let values: Vec<String> = self.iter().filter_map(T::to_toml).collect();
+        Some(format!("[{}]", values.join(", ")))
+    }
+
+    fn to_shown_toml(&self) -> Option<String> {
+        let values: Vec<String> = self.iter().filter_map(T::to_shown_toml).collect();
         Some(format!("[{}]", values.join(", ")))
     }
 }
@@ -202,6 +215,20 @@ impl Scalar for String {
     }
 }
 
+impl Scalar for Secret {
+    fn take(node: &Node, _: &Key, path: &str, reader: &mut Reader) -> Option<Self> {
+        text(node, "a string", path, reader).map(Secret::new)
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        Some(quoted(self.reveal()))
+    }
+
+    fn to_shown_toml(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
+    }
+}
+
 impl Scalar for PathBuf {
     fn take(node: &Node, _: &Key, path: &str, reader: &mut Reader) -> Option<Self> {
         let text = text(node, "a path", path, reader)?;
@@ -241,7 +268,6 @@ from_text! {
     Network: "an IP address, or a network as \"10.0.0.0/8\"",
     Domain: "a domain name",
     LogFilter: "a part of the server and a level, as \"server::c2s=debug\"",
-    PostgresUrl: "a URL, as \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\"",
     Uri: "a URI, as \"mailto:abuse@example.com\"",
 }
 

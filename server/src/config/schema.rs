@@ -27,6 +27,8 @@ pub(super) struct Key {
 pub enum Applies {
     /// A reload applies it.
     Now,
+    /// A reload applies it to connections and sessions that begin afterwards.
+    New,
     /// It needs a restart.
     Restart,
 }
@@ -52,9 +54,18 @@ pub(super) trait Setting {
     fn shown(&self) -> Shown<'_>;
 }
 
+/// A value as TOML.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Toml {
+    /// As it would be written; a secret too.
+    pub exact: String,
+    /// As people are shown it.
+    pub shown: String,
+}
+
 pub(super) enum Shown<'a> {
     /// TOML, or nothing when absent.
-    Value(Option<String>),
+    Value(Option<Toml>),
     Section(&'a dyn Section),
     /// `blank` is an entry with nothing but defaults.
     Sections {
@@ -65,8 +76,8 @@ pub(super) enum Shown<'a> {
 
 /// Declares a section: a struct of settings with its defaults.
 ///
-/// A line reads `APPLIES NAME: TYPE = DEFAULT, in RANGE, like EXAMPLE;`. APPLIES is `now` or `restart` (when
-/// a change takes effect), `required` (no default), or `section` (a table of its own). RANGE bounds a number;
+/// A line reads `APPLIES NAME: TYPE = DEFAULT, in RANGE, like EXAMPLE;`. APPLIES is `now`, `new` or `restart`
+/// (when a change takes effect), `required` (no default), or `section` (a table of its own). RANGE bounds a number;
 /// EXAMPLE is TOML that the reference file shows for a key that is absent by default.
 macro_rules! settings {
     (
@@ -137,6 +148,7 @@ macro_rules! settings {
         }
     };
     (@applies restart) => { Applies::Restart };
+    (@applies new) => { Applies::New };
     (@applies $other:ident) => { Applies::Now };
     (@required required) => { true };
     (@required $other:ident) => { false };

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use super::values::{ALL_ADDRESSES, PostgresUrl};
+use super::values::{ALL_ADDRESSES, Secret};
 use super::words::words;
 use super::{Domain, Limit, Limits, LogFilter, Modules, Network, Tables};
 
@@ -72,8 +72,6 @@ settings! {
         now log_filters: Vec<LogFilter> = vec![];
         /// "text" for people, "json" for machines: one object a line.
         restart log_format: LogFormat = LogFormat::Text;
-        /// The `xml:lang` of the server's own words.
-        now language: String = "en".into();
         /// How long a stopping server may take to end its streams and write out what is due.
         now drain_seconds: u32 = 20, in 1..=3600;
     }
@@ -108,9 +106,9 @@ settings! {
         restart session_tickets: bool = true;
         /// How often certificate files are looked at for a change.
         now watch_seconds: u32 = 10, in 1..=86_400;
-        /// Certificates, chosen by SNI and by the stream's `to`. Without one the server signs one itself on
-        /// its first start. A changed file is taken up without a restart, a pair that does not fit is
-        /// refused.
+        /// Certificates, chosen by SNI and by the stream's `to`; of several for one host (RSA and ECDSA,
+        /// say) a client gets the first that it can use. Without one the server signs one itself on its
+        /// first start. A changed file is taken up without a restart, a pair that does not fit is refused.
         now certificates: Tables<Certificate> = Tables::default();
     }
 }
@@ -198,14 +196,14 @@ settings! {
     /// How clients prove who they are.
     pub struct Auth {
         /// The SASL mechanisms that are offered, best first. "-PLUS" is offered on TLS 1.3, "PLAIN" under
-        /// TLS.
-        now mechanisms: Vec<Mechanism> = Mechanism::ALL.to_vec();
+        /// TLS. Of a password that is set, what those need is kept that are offered then.
+        new mechanisms: Vec<Mechanism> = Mechanism::ALL.to_vec();
         /// Whether "PLAIN" is offered without TLS too, on a listener with `tls = "none"`. For tests only.
-        now plain_without_tls: bool = false;
+        new plain_without_tls: bool = false;
         /// Rounds of PBKDF2 for passwords that are set from now on.
         now scram_iterations: u32 = 10_000, in 4_096..=10_000_000;
         /// Failed attempts after which a stream is closed.
-        now attempts_per_stream: u32 = 5, in 1..=100;
+        new attempts_per_stream: u32 = 5, in 1..=100;
         /// Failed logins from one address within the window, after which further attempts from it are
         /// refused; or "none". For other accounts one account counts with at most a tenth of the bound, so
         /// that it alone never keeps them out.
@@ -242,19 +240,19 @@ settings! {
     pub struct C2s {
         /// The longest time a session waits to be resumed after its connection broke; 0 switches resumption
         /// off.
-        now resume_seconds: u32 = 600, in 0..=86_400;
+        new resume_seconds: u32 = 600, in 0..=86_400;
         /// Silence after which the server asks whether a client is there; or "none".
-        now ping_after_seconds: Limit = Limit::AtMost(180), in 1..=86_400;
+        new ping_after_seconds: Limit = Limit::AtMost(180), in 1..=86_400;
         /// How long the client may take to answer that.
-        now ping_timeout_seconds: u32 = 30, in 1..=3_600;
+        new ping_timeout_seconds: u32 = 30, in 1..=3_600;
         /// How long a client may take none of what is written to it before its connection counts as broken.
-        now write_timeout_seconds: u32 = 60, in 1..=3_600;
+        new write_timeout_seconds: u32 = 60, in 1..=3_600;
         /// What a new session does that wants the resource of another: "replace" it, be "refuse"d, or be
         /// "rename"d.
-        now conflict: Conflict = Conflict::Replace;
+        new conflict: Conflict = Conflict::Replace;
         /// Whether bytes that cannot begin a stream are answered with RFC 3920's name for the error,
         /// `xml-not-well-formed`, as health checks expect, instead of RFC 6120's `not-well-formed`.
-        now rfc3920_error_names: bool = true;
+        new rfc3920_error_names: bool = true;
     }
 }
 
@@ -330,7 +328,7 @@ settings! {
         /// Where it is, as "postgres://USER:PASSWORD@HOST:PORT/DATABASE". `?sslmode=verify-full` insists on TLS
         /// and a certificate of that host; `&sslrootcert=FILE` trusts a certificate authority beside the
         /// system's. It is shown without the password.
-        restart url: Option<PostgresUrl> = None, like "\"postgres://meerkat:meerkat@127.0.0.1:5432/meerkat\"";
+        restart url: Option<Secret> = None, like "\"postgres://meerkat:meerkat@127.0.0.1:5432/meerkat\"";
         /// Connections at one time, beside the one that saves messages.
         restart connections: u32 = 10, in 2..=1_000;
         /// How long a read or a write waits for a connection of these before it is refused.
@@ -369,6 +367,6 @@ settings! {
     /// How one domain's clients prove who they are.
     pub struct DomainAuth {
         /// As `auth.mechanisms`.
-        now mechanisms: Option<Vec<Mechanism>> = None, like "[\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\"]";
+        new mechanisms: Option<Vec<Mechanism>> = None, like "[\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\"]";
     }
 }

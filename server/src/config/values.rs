@@ -197,58 +197,45 @@ impl fmt::Display for Uri {
     }
 }
 
-/// Where a PostgreSQL database is, and who we are to it. Shown without the password.
+/// A password, a key, or a URL that may have a password in it. It is written out by `reveal` alone: shown,
+/// logged or compared for people, a URL has `***` in place of its password, and anything else is `***`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PostgresUrl(String);
+pub struct Secret(String);
 
-impl PostgresUrl {
-    /// With the password.
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
     pub fn reveal(&self) -> &str {
         &self.0
     }
 }
 
-impl FromStr for PostgresUrl {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let rest =
-            text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")).ok_or(())?;
-        let no_gap = |char: char| !char.is_whitespace() && !char.is_control();
-        if rest.is_empty() || !rest.chars().all(no_gap) {
-            return Err(());
-        }
-        Ok(PostgresUrl(text.to_owned()))
-    }
-}
-
-impl fmt::Display for PostgresUrl {
+impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (url, query) = self.0.split_once('?').map_or((&*self.0, None), |(url, query)| (url, Some(query)));
-        let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-        // A password may hold an `@` that nobody escaped: the last one is the end of it.
-        match rest.rsplit_once('@') {
-            Some((who, place)) => {
-                let user = who.split_once(':').map_or(who, |(user, _)| user);
-                let hidden = if who.contains(':') { ":***" } else { "" };
-                write!(f, "{scheme}://{user}{hidden}@{place}")?;
-            }
-            None => write!(f, "{scheme}://{rest}")?,
+        let Some((scheme, rest)) = self.0.split_once("://") else { return f.write_str(MASK) };
+        // A password may be in the query as well: nothing of that is shown.
+        let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?***"));
+        // And it may hold an `@` that nobody escaped: the last one is its end.
+        let (who, place) = rest.rsplit_once('@').map_or((None, rest), |(who, place)| (Some(who), place));
+        write!(f, "{scheme}://")?;
+        match who.map(|who| who.split_once(':').map_or((who, false), |(user, _)| (user, true))) {
+            Some((user, true)) => write!(f, "{user}:{MASK}@")?,
+            Some((user, false)) => write!(f, "{user}@")?,
+            None => {}
         }
-        let Some(query) = query else { return Ok(()) };
-        let shown = query.split('&').map(|pair| match pair.split_once('=') {
-            Some(("password", _)) => "password=***",
-            _ => pair,
-        });
-        write!(f, "?{}", shown.collect::<Vec<_>>().join("&"))
+        write!(f, "{place}{query}")
     }
 }
 
-impl fmt::Debug for PostgresUrl {
+impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PostgresUrl({self})")
+        write!(f, "Secret({self})")
     }
 }
+
+const MASK: &str = "***";
 
 /// All addresses, IPv4 and, where the machine has it, IPv6.
 pub(super) const ALL_ADDRESSES: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
@@ -296,27 +283,30 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_shown_without_what_is_secret() {
+        for (secret, shown) in [
+            ("hunter2", "***"),
+            ("", "***"),
+            (
+                "postgres://meerkat:hunter2@db.example:5432/chat",
+                "postgres://meerkat:***@db.example:5432/chat",
+            ),
+            ("postgres://meerkat:hunt@er2@db/chat", "postgres://meerkat:***@db/chat"),
+            ("postgres://meerkat@db/chat?password=hunter2", "postgres://meerkat@db/chat?***"),
+            ("redis://127.0.0.1:16379", "redis://127.0.0.1:16379"),
+        ] {
+            let secret = Secret::new(secret);
+            assert_eq!(secret.to_string(), shown);
+            assert_eq!(format!("{secret:?}"), format!("Secret({shown})"));
+        }
+        assert_eq!(Secret::new("hunter2").reveal(), "hunter2");
+    }
+
+    #[test]
     fn a_uri_has_a_scheme_and_no_gaps() {
         assert!("mailto:a@example.com".parse::<Uri>().is_ok());
         for text in ["a@example.com", ":x", "mailto:", "1x:y", "mailto:a b"] {
             assert!(text.parse::<Uri>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_database_is_shown_without_its_password() {
-        for (url, shown) in [
-            ("postgres://a:b@h:1/d", "postgres://a:***@h:1/d"),
-            ("postgresql://a:b:c@d@h/d?sslmode=require", "postgresql://a:***@h/d?sslmode=require"),
-            ("postgres://a@h/d", "postgres://a@h/d"),
-            ("postgres://h/d?user=a&password=b&x=y", "postgres://h/d?user=a&password=***&x=y"),
-        ] {
-            let url: PostgresUrl = url.parse().unwrap();
-            assert_eq!(url.to_string(), shown);
-            assert!(!format!("{url:?}").contains(":b"));
-        }
-        for text in ["", "postgres://", "mysql://a:b@h/d", "postgres://a b@h/d"] {
-            assert!(text.parse::<PostgresUrl>().is_err(), "{text}");
         }
     }
 }

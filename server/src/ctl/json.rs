@@ -67,3 +67,9 @@ pub fn failure(out: &mut impl Write, path: &Path, failure: &Failure) -> io::Resu
         }
     }
 }
+
+/// A command line that names no command, or not rightly.
+pub fn usage(out: &mut impl Write, message: &str) -> io::Result<()> {
+    let error = json!({ "message": message.trim_end(), "path": [], "extensions": { "code": "usage" } });
+    writeln!(out, "{}", json!({ "errors": [error] }))
+}

@@ -75,7 +75,16 @@ enum Task {
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+                // Where nothing can be printed, the exit code is left.
+                let _ = json::usage(&mut io::stdout().lock(), &error.to_string());
+            }
+            error.exit()
+        }
+    };
     let socket = arguments.socket.clone().unwrap_or_else(locate::socket);
     let path = arguments.task.path();
     let mut out = io::BufWriter::new(io::stdout().lock());

@@ -140,11 +140,16 @@ fn contact(contact: Contact) -> String {
 }
 
 fn reloaded(reloaded: Reloaded) -> String {
-    if reloaded.applied.is_empty() && reloaded.need_restart.is_empty() {
+    let groups = [
+        ("Applied:", &reloaded.applied),
+        ("Applied to new connections:", &reloaded.new_connections),
+        ("Needs a restart:", &reloaded.need_restart),
+    ];
+    if groups.iter().all(|(_, changes)| changes.is_empty()) {
         return "The configuration was read again; nothing in it has changed\n".to_owned();
     }
     let mut lines = Vec::new();
-    for (title, changes) in [("Applied:", &reloaded.applied), ("Needs a restart:", &reloaded.need_restart)] {
+    for (title, changes) in groups {
         if !changes.is_empty() {
             lines.push(title.to_owned());
             lines.extend(changes.iter().map(change));
@@ -159,6 +164,9 @@ fn change(Changed { key, old, new }: &Changed) -> String {
 }
 
 fn sent(result: &Value) -> String {
+    if let Some(answer) = result["answer"].as_str() {
+        return answer.to_owned();
+    }
     match result["id"].as_str() {
         Some(id) => format!("Sent, with id {id}"),
         None => "Sent".to_owned(),

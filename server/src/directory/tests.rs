@@ -31,7 +31,7 @@ async fn each_hash_has_a_salt_of_its_own_and_no_account_an_epoch_of_another() {
     }
     let mut salts = Vec::new();
     for name in ["romeo@example.com", "juliet@example.com"] {
-        let secrets = stage.router.store.secrets(&jid(name)).await.expect("reads").expect("there");
+        let secrets = stage.router.store.secrets(&jid(name)).await.expect("reads").expect("there").by_hash;
         assert_eq!(secrets.iter().map(|secret| secret.hash).collect::<Vec<_>>(), ScramHash::ALL);
         salts.extend(secrets.into_iter().map(|secret| secret.salt));
     }
@@ -56,7 +56,7 @@ async fn secrets_are_of_the_configured_hashes() {
     .await;
     stage.directory.create(&jid("romeo@example.com"), "wherefore").await.expect("made");
     let secrets = stage.router.store.secrets(&jid("romeo@example.com")).await.expect("reads").expect("there");
-    let mut hashes: Vec<ScramHash> = secrets.iter().map(|secret| secret.hash).collect();
+    let mut hashes: Vec<ScramHash> = secrets.by_hash.iter().map(|secret| secret.hash).collect();
     hashes.sort_unstable();
     assert_eq!(hashes, [ScramHash::Sha1, ScramHash::Sha256]);
 }
@@ -123,6 +123,20 @@ async fn contacts_of_a_removed_account_see_it_go() {
     assert_eq!(told("type='unavailable'"), 1, "{received:?}");
     assert_eq!(told("type='unsubscribed'"), 1, "{received:?}");
     assert!(told("subscription='none'") >= 1, "{received:?}");
+}
+
+/// The removal changes the rosters of its contacts, whose own changes come before or behind it.
+#[tokio::test(start_paused = true)]
+async fn a_removal_waits_for_its_turn_with_the_contacts() {
+    let stage = Stage::new().await;
+    stage.befriend("romeo@example.com", "juliet@example.com").await;
+    let turn = stage.router.turn(&[jid("juliet@example.com")]).await;
+    let directory = stage.directory.clone();
+    let removal = tokio::spawn(async move { directory.remove(&jid("romeo@example.com")).await });
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert!(!removal.is_finished(), "a change of a contact's roster is under way");
+    drop(turn);
+    assert_eq!(removal.await.expect("no panic"), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ use crate::router::Router;
 use crate::router::hooks::{Answer, Letter, OnSent, OnSession, Verdict};
 use crate::session::Session;
 use crate::storage::Write;
+use crate::telemetry::bound::Bound;
 
 /// The software, for those who want to read about it (section 4).
 const NODE: &str = "https://github.com/meerkat-im/meerkat";
@@ -162,7 +163,10 @@ impl Finder {
             Some(substitutes) if substitutes.len() < SUBSTITUTES => substitutes.push(session.clone()),
             Some(_) => {}
             // Its next presence is soon enough.
-            None if under_way >= most => self.capabilities.forget(session.id),
+            None if under_way >= most => {
+                router.metrics.refused(Bound::PendingQueries);
+                self.capabilities.forget(session.id);
+            }
             None => {
                 asking.insert(announced.key.clone(), Vec::new());
                 let (this, session, router) = (self.clone(), session.clone(), router.clone());

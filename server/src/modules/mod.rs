@@ -67,7 +67,7 @@ pub fn install(parts: &Parts) -> Result<Host, Vec<String>> {
     add(true, Arc::new(delay::Delay));
 
     // Records.
-    add(on.offline.enabled, Arc::new(offline::Offline { live: live() }));
+    add(on.offline.enabled, Arc::new(offline::Offline::new(live())));
 
     // Copies.
     add(on.carbons.enabled, Arc::new(carbons::Carbons::default()));

@@ -2,6 +2,8 @@
 //! owner of what may wait. Where messages are saved before they are delivered it is this that saves
 //! them for those who are there, too.
 
+mod places;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -13,11 +15,19 @@ use crate::host::{HostBuilder, Module, Scope};
 use crate::router::hooks::{Answer, Letter, OnArrived, Verdict};
 use crate::router::storable::is_queued;
 use crate::router::{Router, wait};
-use crate::storage::{AccountNumber, Owner, Role};
+use crate::storage::{AccountNumber, Owner};
 use crate::telemetry::bound::Bound;
+use places::Places;
 
 pub struct Offline {
-    pub live: Arc<ArcSwap<Config>>,
+    live: Arc<ArcSwap<Config>>,
+    places: Arc<Places>,
+}
+
+impl Offline {
+    pub fn new(live: Arc<ArcSwap<Config>>) -> Offline {
+        Offline { live, places: Arc::default() }
+    }
 }
 
 impl Module for Offline {
@@ -37,28 +47,31 @@ impl OnArrived for Offline {
             return Answer::Now(Verdict::Pass);
         };
         let (number, jid) = (recipient.number, recipient.jid.clone());
-        letter.owners.push(Owner { account: number, role: Role::QUEUED });
+        letter.owners.push(Owner::queued(number));
         let entries = router.cluster.find(&jid);
         let addressed = |entry: &cluster::Entry| letter.stanza.to.as_ref().is_some_and(|to| *to == entry.jid);
         match entries.iter().any(|e| e.presence == Presence::Willing || addressed(e)) {
             true => Answer::Now(Verdict::Pass),
-            false => {
-                let limit = u64::from(self.live.load().limits.offline_messages);
-                Answer::later(room(number, limit, router))
-            }
+            false => Answer::later(self.room(number, letter, router)),
         }
     }
 }
 
-/// Section 2: what there is no room for is refused, and its sender knows (behaviour 74).
-async fn room(owner: AccountNumber, limit: u64, router: &Router) -> Verdict {
-    match router.store.count_waiting(owner).await {
-        Ok(waiting) if waiting < limit => Verdict::Pass,
-        Ok(_) => {
-            router.metrics.refused(Bound::OfflineMessages);
-            Verdict::Refuse(StanzaError::service_unavailable())
+impl Offline {
+    /// Section 2: what there is no room for is refused, and its sender knows (behaviour 74).
+    async fn room(&self, owner: AccountNumber, letter: &mut Letter, router: &Router) -> Verdict {
+        let limit = u64::from(self.live.load().limits.offline_messages);
+        match self.places.take(owner, limit, || router.store.count_waiting(owner)).await {
+            Ok(Some(place)) => {
+                letter.place = Some(Box::new(place));
+                Verdict::Pass
+            }
+            Ok(None) => {
+                router.metrics.refused(Bound::OfflineMessages);
+                Verdict::Refuse(StanzaError::service_unavailable())
+            }
+            Err(_) => Verdict::Refuse(wait()),
         }
-        Err(_) => Verdict::Refuse(wait()),
     }
 }
 

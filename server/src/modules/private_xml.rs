@@ -13,6 +13,7 @@ use crate::host::{HostBuilder, Module, Scope};
 use crate::router::hooks::{Answer, AnswerIq, Iq, IqResult};
 use crate::router::{Router, stanza_error, wait};
 use crate::storage::{AccountNumber, StoreError, Write};
+use crate::telemetry::bound::Bound;
 
 const COLLECTION: &str = "private";
 
@@ -52,6 +53,7 @@ impl PrivateXml {
             (limits.private_bytes as usize, limits.private_elements as usize)
         };
         if elements.values().any(|element| element.xml.len() > limit_bytes) {
+            router.metrics.refused(Bound::PrivateBytes);
             return Err(too_much(format!("a private element has at most {limit_bytes} bytes")));
         }
         let stored = router.store.items(owner, COLLECTION).await.map_err(|error| stanza_error(&error))?;
@@ -59,13 +61,17 @@ impl PrivateXml {
             !element.says_nothing && stored.iter().all(|(stored, _)| stored != *key)
         });
         if stored.len() + new.count() > limit_elements {
+            router.metrics.refused(Bound::PrivateElements);
             return Err(too_much(format!("an account has at most {limit_elements} private elements")));
         }
         for (key, element) in elements {
             let limit_bytes = (limit_bytes * limit_elements) as u64;
             let write = element.write(owner, key, limit_bytes);
             router.store.write(write).await.map_err(|error| match error {
-                StoreError::Full(why) => too_much(why),
+                StoreError::Full(why) => {
+                    router.metrics.refused(Bound::PrivateBytes);
+                    too_much(why)
+                }
                 error => stanza_error(&error),
             })?;
         }

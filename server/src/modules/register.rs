@@ -1,6 +1,8 @@
 //! In-band registration (XEP-0077): accounts for those who have none, a new password, and an end. Off
 //! unless the operator wants it; so many accounts from one address, and no more.
 
+mod form;
+
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use crate::router::hooks::{Answer, AnswerIq, Iq, IqResult, RegisterAccount, Regi
 use crate::router::{Router, stanza_error, wait};
 use crate::session::Delivery;
 use crate::storage::{Fut, Millis};
+use crate::telemetry::bound::Bound;
 
 /// Addresses whose registrations are counted; the one that tried least recently is forgotten for more.
 const ADDRESSES: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
@@ -90,7 +93,10 @@ impl Register {
             Request::Account { .. } => return Err(StanzaError::not_acceptable()),
         };
         let jid = self.directory.address(&username, registrant.domain).map_err(|error| refusal(&error))?;
-        self.count_try(registrant.address, router.now())?;
+        if let Err(error) = self.count_try(registrant.address, router.now()) {
+            router.metrics.refused(Bound::RegistrationsPerAddress);
+            return Err(error);
+        }
         let created = self.directory.create(&jid, &password).await;
         if let Err(error) = created {
             self.uncount(registrant.address);
@@ -198,20 +204,31 @@ impl Request {
             let alone = query.elements().count() == 1;
             return if alone { Ok(Request::Remove) } else { Err(StanzaError::bad_request()) };
         }
-        let text =
-            |name| query.find(name, ns::REGISTER).map(Element::content).filter(|text| !text.is_empty());
-        Ok(Request::Account { username: text("username"), password: text("password") })
+        // Section 4: the form goes before the fields.
+        if let Some(form) = query.find("x", ns::DATA_FORMS) {
+            return form::read(form);
+        }
+        let text = |name| query.find(name, ns::REGISTER).map(Element::content);
+        Ok(Request::account(text("username"), text("password")))
+    }
+
+    fn account(username: Option<String>, password: Option<String>) -> Request {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Request::Account { username: given(username), password: given(password) }
     }
 }
 
-/// What somebody without an account is to tell (section 3.1).
+const INSTRUCTIONS: &str = "Choose a user name and a password.";
+
+/// What somebody without an account is to tell (section 3.1), in fields and as a form for those who know
+/// data forms (section 4).
 fn fields() -> Element {
-    let instructions = "Choose a user name and a password.";
     let field = |name| Element::new(name, ns::REGISTER);
     Element::new("query", ns::REGISTER)
-        .child(field("instructions").text(instructions))
+        .child(field("instructions").text(INSTRUCTIONS))
         .child(field("username"))
         .child(field("password"))
+        .child(form::empty(INSTRUCTIONS))
 }
 
 /// What is on file: the name, which the asker knows, and no password, which nobody knows.

@@ -13,6 +13,7 @@ use crate::host::{HostBuilder, Module, Scope};
 use crate::router::hooks::{Answer, AnswerIq, Iq, IqResult, Target};
 use crate::router::{Router, stanza_error, wait};
 use crate::storage::{StoreError, Write};
+use crate::telemetry::bound::Bound;
 
 const COLLECTION: &str = "vcard";
 /// There is one in the collection.
@@ -69,7 +70,10 @@ impl Vcard {
         };
         match router.store.write(write).await {
             Ok(_) => Ok(None),
-            Err(StoreError::Full(why)) => Err(StanzaError::not_acceptable().with_text(why)),
+            Err(StoreError::Full(why)) => {
+                router.metrics.refused(Bound::VcardBytes);
+                Err(StanzaError::not_acceptable().with_text(why))
+            }
             Err(error) => Err(stanza_error(&error)),
         }
     }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
+use crate::storage::archive::{End, Filter};
 use crate::storage::*;
 use state::State;
 
@@ -28,6 +28,7 @@ struct Faults {
     writes: Option<StoreError>,
     reads: Option<StoreError>,
     delay: Option<Duration>,
+    read_delay: Option<Duration>,
     closed: bool,
 }
 
@@ -49,6 +50,11 @@ impl Memory {
     /// Every write and save takes this long before it is applied, until [`Memory::heal`].
     pub fn delay(&self, time: Duration) {
         self.faults.lock().delay = Some(time);
+    }
+
+    /// Every read takes this long until [`Memory::heal`].
+    pub fn delay_reads(&self, time: Duration) {
+        self.faults.lock().read_delay = Some(time);
     }
 
     /// Ends all faults, and opens again what was closed, as a restart would.
@@ -83,7 +89,13 @@ impl Memory {
             Some(error) => Err(error),
             None => read(&self.state.lock()),
         };
-        Box::pin(std::future::ready(answer))
+        match faults.read_delay {
+            None => Box::pin(std::future::ready(answer)),
+            Some(delay) => Box::pin(async move {
+                tokio::time::sleep(delay).await;
+                answer
+            }),
+        }
     }
 }
 
@@ -96,8 +108,14 @@ impl Users for Memory {
         self.read(|state| Ok(state.accounts.get(jid).map(|record| record.account.clone())))
     }
 
-    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Vec<ScramSecret>>> {
-        self.read(|state| Ok(state.accounts.get(jid).map(|record| record.secrets.clone())))
+    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Secrets>> {
+        self.read(|state| {
+            let record = state.accounts.get(jid);
+            Ok(record.map(|record| Secrets {
+                by_hash: record.secrets.clone(),
+                banned: record.account.banned.is_some(),
+            }))
+        })
     }
 
     fn verify<'a>(&'a self, _jid: &'a BareJid, _password: &'a str) -> StoreFut<'a, bool> {
@@ -166,7 +184,7 @@ impl OfflineQueue for Memory {
         owner: AccountNumber,
         after: MessageId,
         limit: usize,
-    ) -> StoreFut<'a, Vec<Waiting>> {
+    ) -> StoreFut<'a, Vec<Saved>> {
         self.read(|state| Ok(state.waiting(owner, after, limit)))
     }
 
@@ -176,6 +194,37 @@ impl OfflineQueue for Memory {
 
     fn taken(&self, owner: AccountNumber, id: MessageId) {
         self.state.lock().taken(owner, id);
+    }
+}
+
+impl Archive for Memory {
+    fn archived<'a>(
+        &'a self,
+        owner: AccountNumber,
+        filter: &'a Filter,
+        end: End,
+        limit: usize,
+    ) -> StoreFut<'a, Vec<Saved>> {
+        self.read(|state| {
+            let matching = state.archived(owner, filter).map(|(id, kept)| kept.saved(id, owner));
+            Ok(match end {
+                End::Oldest => matching.take(limit).collect(),
+                End::Newest => {
+                    let mut page: Vec<Saved> = matching.rev().take(limit).collect();
+                    page.reverse();
+                    page
+                }
+            })
+        })
+    }
+
+    fn count_archived<'a>(
+        &'a self,
+        owner: AccountNumber,
+        filter: &'a Filter,
+        at_most: u64,
+    ) -> StoreFut<'a, u64> {
+        self.read(|state| Ok((state.archived(owner, filter).count() as u64).min(at_most)))
     }
 }
 

@@ -14,23 +14,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, MainStore};
-use crate::storage::{Store, StoreError};
+use crate::storage::{Store, StoreError, Watch};
 
-/// Opens the store that `storage.main` names.
-pub async fn open(config: &Config, data_dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
+/// Opens the store that `storage.main` names. `watch` is told how it fares.
+pub async fn open(
+    config: &Config,
+    data_dir: &Path,
+    watch: Arc<dyn Watch>,
+) -> Result<Arc<dyn Store>, StoreError> {
     match config.storage.main {
         MainStore::Memory => Ok(Arc::new(memory::Memory::new())),
         #[cfg(feature = "sqlite")]
         MainStore::Sqlite => {
-            let options = sqlite_options(config, data_dir);
+            let options = sqlite::Options { watch, ..sqlite_options(config, data_dir) };
             Ok(Arc::new(sqlite::Sqlite::open(options).await?))
         }
         #[cfg(feature = "postgres")]
-        MainStore::Postgres => Ok(Arc::new(postgres::Postgres::open(postgres_options(config)?).await?)),
+        MainStore::Postgres => {
+            let mut options = postgres_options(config)?;
+            options.named.watch = watch;
+            Ok(Arc::new(postgres::Postgres::open(options).await?))
+        }
         #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
         // The configuration's check names the key and the feature.
         _ => {
-            let _ = data_dir;
+            let _ = (data_dir, watch);
             Err(StoreError::Unavailable("this binary was built without the store of storage.main".to_owned()))
         }
     }

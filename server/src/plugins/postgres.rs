@@ -9,6 +9,7 @@
 //! A commit whose answer was lost is looked up before anything else goes on (`link`, `writer`).
 
 mod apply;
+mod archive;
 mod batch;
 mod books;
 mod chores;
@@ -95,7 +96,7 @@ impl Postgres {
     /// Refused when too much waits already: a database that is too slow must not fill the memory.
     fn hand_over(&self, job: Job) -> Result<(), StoreError> {
         self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => too_much(),
+            TrySendError::Full(_) => self.pool.named().crowded(Crowded::Writes),
             TrySendError::Closed(_) => StoreError::closed(),
         })
     }
@@ -103,12 +104,8 @@ impl Postgres {
     fn room(&self, drafts: &[Draft]) -> Result<OwnedSemaphorePermit, StoreError> {
         let bytes: usize = drafts.iter().map(|draft| draft.stanza.len()).sum();
         let bytes = u32::try_from(bytes.min(self.waiting_bytes)).unwrap_or(u32::MAX);
-        self.room.clone().try_acquire_many_owned(bytes).map_err(|_| too_much())
+        self.room.clone().try_acquire_many_owned(bytes).map_err(|_| self.pool.named().crowded(Crowded::Bytes))
     }
-}
-
-fn too_much() -> StoreError {
-    StoreError::Unavailable("more writes wait for the database than may wait".to_owned())
 }
 
 impl Store for Postgres {
@@ -138,6 +135,10 @@ impl Store for Postgres {
 
     fn health<'a>(&'a self) -> StoreFut<'a, ()> {
         Box::pin(self.changes.probe())
+    }
+
+    fn queued_writes(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity() + self.changes.waiting()
     }
 
     fn close<'a>(&'a self) -> Fut<'a, ()> {

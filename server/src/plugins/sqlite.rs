@@ -10,6 +10,7 @@
 
 mod append;
 mod apply;
+mod archive;
 mod books;
 mod chores;
 mod delete;
@@ -53,7 +54,7 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens the database, or makes it. The error is a sentence for the operator.
     pub async fn open(options: Options) -> Result<Sqlite, StoreError> {
-        let named = Named::new(&options.path);
+        let named = Named::new(&options.path, options.watch.clone());
         let lock = open::lock(&options.path)?;
         let mut connection = open::open(&options, &named).await?;
         let start = load::load(&mut connection, &named).await?;
@@ -91,7 +92,7 @@ impl Sqlite {
     /// Refused when too much waits already: a disk that is too slow must not fill the memory.
     fn hand_over(&self, job: Job) -> Result<(), StoreError> {
         self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => too_much(),
+            TrySendError::Full(_) => self.named.crowded(Crowded::Writes),
             TrySendError::Closed(_) => StoreError::closed(),
         })
     }
@@ -99,12 +100,8 @@ impl Sqlite {
     fn room(&self, drafts: &[Draft]) -> Result<OwnedSemaphorePermit, StoreError> {
         let bytes: usize = drafts.iter().map(|draft| draft.stanza.len()).sum();
         let bytes = u32::try_from(bytes.min(self.waiting_bytes)).unwrap_or(u32::MAX);
-        self.room.clone().try_acquire_many_owned(bytes).map_err(|_| too_much())
+        self.room.clone().try_acquire_many_owned(bytes).map_err(|_| self.named.crowded(Crowded::Bytes))
     }
-}
-
-fn too_much() -> StoreError {
-    StoreError::Unavailable("more writes wait for the disk than may wait".to_owned())
 }
 
 impl Store for Sqlite {
@@ -124,6 +121,10 @@ impl Store for Sqlite {
 
     fn health<'a>(&'a self) -> StoreFut<'a, ()> {
         Box::pin(async { self.change(Change::Probe).await.map(|_| ()) })
+    }
+
+    fn queued_writes(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
     }
 
     fn close<'a>(&'a self) -> Fut<'a, ()> {

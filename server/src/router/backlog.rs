@@ -8,7 +8,7 @@ use xmpp_core::{Element, Stanza, date, ns};
 
 use super::Router;
 use crate::session::{Delivery, Put, Session};
-use crate::storage::{MessageId, StoreError, Waiting};
+use crate::storage::{MessageId, Saved, StoreError};
 
 /// Messages read from the store at a time.
 const PAGE: usize = 64;
@@ -87,7 +87,7 @@ impl Router {
 
     /// A saved message as it is given later: with its id, and with the time at which it came
     /// (XEP-0203; XEP-0160 section 3: `from` is the domain).
-    fn queued_stanza(&self, session: &Session, waiting: &Waiting) -> Option<Stanza> {
+    fn queued_stanza(&self, session: &Session, waiting: &Saved) -> Option<Stanza> {
         let stanza = match Stanza::read(&waiting.stanza) {
             Ok(stanza) => stanza,
             Err(error) => {

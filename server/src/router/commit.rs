@@ -8,7 +8,6 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use xmpp_core::Jid;
 
 use super::hooks::{Letter, Verdict};
@@ -26,14 +25,12 @@ pub(super) struct Pending {
     letter: Letter,
     to: Jid,
     bytes: usize,
-    /// When it came to the router.
-    came: Instant,
 }
 
 impl Pending {
     pub(super) fn new(letter: Letter, to: Jid) -> Pending {
         let bytes = letter.stanza.payload.len_bytes() + 200;
-        Pending { letter, to, bytes, came: Instant::now() }
+        Pending { letter, to, bytes }
     }
 
     fn draft(&self) -> Option<Draft> {
@@ -70,28 +67,24 @@ impl Router {
 
     async fn commit_batch(self: &Arc<Self>, batch: &mut Vec<Pending>) {
         let drafts: Vec<Draft> = batch.iter().filter_map(Pending::draft).collect();
-        let (messages, begun) = (drafts.len(), Instant::now());
+        let messages = drafts.len();
         let saved = match drafts.is_empty() {
             true => Ok(Vec::new()),
             false => self.store.save(drafts).await,
         };
-        if messages > 0 {
-            self.metrics.store_batch(messages, begun.elapsed());
-        }
         if let Err(error) = &saved {
-            self.metrics.store_failure(error);
-            tracing::warn!(%error, messages = batch.len(), "messages were not saved; their senders are told to wait");
+            tracing::warn!(%error, messages, "messages were not saved; their senders are told to wait");
         }
         let mut ids = saved.as_ref().map(|ids| ids.iter().copied()).ok();
-        for Pending { letter, to, bytes, came } in batch.drain(..) {
-            let session = letter.session().cloned();
+        for Pending { letter, to, bytes } in batch.drain(..) {
+            let (session, came) = (letter.session().cloned(), letter.came);
             match (letter.owners.is_empty(), &mut ids) {
                 (true, _) => self.deliver_passed(letter, &to),
                 (false, Some(ids)) => self.deliver_saved(letter, &to, ids.next()),
                 (false, None) => drop(self.conclude(&letter, Verdict::Refuse(wait()))),
             }
-            self.metrics.routed(came.elapsed());
             if let Some(session) = session {
+                self.metrics.routed(came.elapsed());
                 session.inbound.finish(bytes);
             }
         }

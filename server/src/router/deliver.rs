@@ -21,6 +21,11 @@ impl Router {
         let stanza = self.with_stanza_id(&letter.stanza, owner, id);
         let delivery = Arc::new(Delivery::saved(stanza, letter.time, id));
         let given = self.give(&delivery, to);
+        if given.is_empty() && id.is_none() {
+            // It is gone: no session of its recipient gets a copy of what its sender hears is refused.
+            self.undelivered(letter);
+            return false;
+        }
         self.after_delivery(letter, &delivery, &given);
         !given.is_empty()
     }
@@ -30,13 +35,15 @@ impl Router {
     pub(super) fn deliver_unsaved(self: &Arc<Self>, letter: Letter, to: &Jid) -> Option<Letter> {
         let delivery = Arc::new(Delivery::new(letter.stanza.clone(), letter.time));
         let given = self.give(&delivery, to);
-        if given.is_empty() && !letter.owners.is_empty() {
+        if !given.is_empty() {
+            self.after_delivery(&letter, &delivery, &given);
+            return None;
+        }
+        if !letter.owners.is_empty() {
             return Some(letter);
         }
-        self.after_delivery(&letter, &delivery, &given);
-        if given.is_empty() {
-            self.untaken(&letter);
-        }
+        self.undelivered(&letter);
+        self.untaken(&letter);
         None
     }
 
@@ -48,7 +55,7 @@ impl Router {
         sessions.filter(|session| session.put(delivery.clone()) == Put::Put).collect()
     }
 
-    fn after_delivery(self: &Arc<Self>, letter: &Letter, delivery: &Delivery, given: &[Arc<Session>]) {
+    fn after_delivery(self: &Arc<Self>, letter: &Letter, delivery: &Arc<Delivery>, given: &[Arc<Session>]) {
         let delivered = Delivered {
             stanza: &delivery.stanza,
             sent: &letter.stanza,
@@ -56,6 +63,7 @@ impl Router {
             time: delivery.time,
             recipient: letter.recipient.as_ref().map(|r| &r.jid),
             sender: letter.session(),
+            original: Some(delivery),
             given,
         };
         self.host().delivered.iter().for_each(|(_, hook)| hook.on_delivered(&delivered, self));
@@ -75,6 +83,7 @@ impl Router {
                 time: letter.time,
                 recipient: None,
                 sender: letter.session(),
+                original: None,
                 given: &[],
             };
             self.host().delivered.iter().for_each(|(_, hook)| hook.on_delivered(&delivered, self));
@@ -91,6 +100,7 @@ impl Router {
                 time: error.time,
                 recipient: Some(&session.jid.bare()),
                 sender: None,
+                original: None,
                 given: std::slice::from_ref(session),
             };
             self.host().delivered.iter().for_each(|(_, hook)| hook.on_delivered(&delivered, self));

@@ -21,13 +21,16 @@ use crate::telemetry::bound::Bound;
 
 impl Router {
     /// Stores a change of rosters and tells everybody who is to know. `accounts`: whose rosters it
-    /// changes, the owner of a `Written::Item` first; none: nobody can say (an account is removed).
+    /// changes, the owner of a `Written::Item` first. The removal of an account changes those of all its
+    /// contacts besides.
     pub async fn change_rosters(
         self: &Arc<Self>,
         accounts: &[BareJid],
         write: Write,
     ) -> Result<Written, StoreError> {
-        let _turn = self.turn(accounts).await;
+        // On whose rosters a removed account stands is known only once it is removed.
+        let whose = if matches!(write, Write::RemoveAccount { .. }) { &[] } else { accounts };
+        let _turn = self.turn(whose).await;
         let written = self.store.write(write).await?;
         match (&written, accounts) {
             (Written::Item(item, version), [owner, ..]) => {

@@ -5,19 +5,24 @@ use std::sync::Arc;
 
 use cluster::SessionId;
 use smallvec::smallvec;
+use tokio::time::Instant;
 use xmpp_core::{Kind, Stanza, StanzaError, Type, ns};
 
 use super::Router;
+use super::backlog::add_delay;
 use super::commit::Pending;
 use super::hooks::{Letter, Sender};
 use super::message::unavailable;
 use super::storable::is_queued;
 use crate::session::{Delivery, End, Session};
-use crate::storage::{Owner, Role};
+use crate::storage::Owner;
 
 impl Router {
     /// Takes an ended session out of the world. `left`: what its client did not take, in order.
     pub async fn close_session(self: &Arc<Self>, session: &Arc<Session>, end: End, left: Vec<Arc<Delivery>>) {
+        for (_, hook) in &self.host().session {
+            hook.on_ending(session, self).get().await;
+        }
         let next = self.cluster.close(&session.jid, session.id).await.ok().flatten();
         for (_, hook) in &self.host().session {
             hook.on_ended(session, self).get().await;
@@ -70,13 +75,18 @@ impl Router {
     /// session of the account.
     async fn save_left(self: &Arc<Self>, session: &Session, delivery: &Delivery) {
         let Ok(Some(recipient)) = self.accounts.find(&session.jid.bare()).get().await else { return };
+        let mut stanza = delivery.stanza.clone();
+        // Another session is given it at once, but it came long ago.
+        add_delay(&mut stanza, session.jid.domain(), delivery.time);
         let letter = Letter {
-            stanza: delivery.stanza.clone(),
+            stanza,
             sender: Sender::Server,
             sender_account: None,
-            owners: smallvec![Owner { account: recipient.number, role: Role::QUEUED }],
+            owners: smallvec![Owner::queued(recipient.number)],
             recipient: Some(recipient),
             time: delivery.time,
+            came: Instant::now(),
+            place: None,
         };
         // Not to the full address: that session is gone.
         self.commit(Pending::new(letter, session.jid.to_bare())).await;
@@ -85,6 +95,7 @@ impl Router {
     /// An error to the sender of a stanza that was on its way.
     pub async fn bounce(self: &Arc<Self>, stanza: &Stanza, error: &StanzaError) {
         if let Some(reply) = stanza.error_reply(error) {
+            self.metrics.stanza_error(error.condition);
             Box::pin(self.send(reply)).await;
         }
     }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 use xmpp_core::{BareJid, Element, Jid, Stanza, StanzaError};
 
 use crate::accounts::AccountInfo;
 use crate::router::Router;
-use crate::session::Session;
+use crate::session::{Delivery, Session};
 use crate::storage::{Fut, Millis, Owner};
 
 /// A hook's answer: mostly at once, and only where a store must be asked, later.
@@ -66,6 +67,10 @@ pub struct Letter {
     pub owners: SmallVec<[Owner; 2]>,
     /// When it came.
     pub time: Millis,
+    /// The same, to measure how long its way takes.
+    pub came: Instant,
+    /// What a hook holds for it until its fate is decided.
+    pub place: Option<Box<dyn Send + Sync>>,
 }
 
 impl Letter {
@@ -99,6 +104,8 @@ pub struct Delivered<'a> {
     pub recipient: Option<&'a BareJid>,
     /// The session that sent it, if it came from one.
     pub sender: Option<&'a Arc<Session>>,
+    /// What these were given; none where it went to nobody but the sender's own.
+    pub original: Option<&'a Arc<Delivery>>,
     /// Those that were given the original.
     pub given: &'a [Arc<Session>],
 }
@@ -123,6 +130,11 @@ pub trait OnSession: Send + Sync {
     /// It has become available: its first presence, or the first one behind an unavailable one, has been
     /// shown to those who see it.
     fn on_available<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
+        Answer::Now(())
+    }
+    /// It is gone for good, and still in the session table: who takes its address over waits for this,
+    /// so that no news of the old one comes behind news of the new one (behaviour 30).
+    fn on_ending<'a>(&'a self, _session: &'a Arc<Session>, _router: &'a Arc<Router>) -> Answer<'a, ()> {
         Answer::Now(())
     }
     /// It is gone for good, and out of the session table; its queues are not yet disposed of.

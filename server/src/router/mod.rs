@@ -29,6 +29,7 @@ use arc_swap::ArcSwap;
 use cluster::Cluster;
 use smallvec::SmallVec;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use xmpp_core::{BareJid, Condition, ErrorType, Jid, Kind, Stanza, StanzaError, Type};
 
 use crate::accounts::Accounts;
@@ -152,6 +153,15 @@ impl Router {
 
     /// A stanza of a client, its `from` already stamped with the session's full address.
     pub async fn submit(self: &Arc<Self>, session: &Arc<Session>, stanza: Stanza) -> Fate {
+        let came = Instant::now();
+        let fate = self.sent(session, stanza, came).await;
+        if fate == Fate::Decided {
+            self.metrics.routed(came.elapsed());
+        }
+        fate
+    }
+
+    async fn sent(self: &Arc<Self>, session: &Arc<Session>, stanza: Stanza, came: Instant) -> Fate {
         let account = match self.accounts.find(&session.jid.bare()).get().await {
             Ok(account) => account,
             Err(_) => return self.refuse(&Sender::Session(session.clone()), &stanza, &wait()),
@@ -163,6 +173,8 @@ impl Router {
             recipient: None,
             owners: SmallVec::new(),
             time: self.now(),
+            came,
+            place: None,
         };
         for (_, hook) in &self.host().sent {
             match hook.on_sent(&mut letter, self).get().await {
@@ -190,6 +202,8 @@ impl Router {
             recipient: None,
             owners: SmallVec::new(),
             time: self.now(),
+            came: Instant::now(),
+            place: None,
         };
         self.arrive(letter).await
     }
@@ -242,6 +256,7 @@ impl Router {
     /// a subscription's (RFC 6120 section 8.3.1; messages.md, rule 22).
     fn refuse(self: &Arc<Self>, sender: &Sender, stanza: &Stanza, error: &StanzaError) -> Fate {
         if let (Sender::Session(session), Some(reply)) = (sender, stanza.error_reply(error)) {
+            self.metrics.stanza_error(error.condition);
             let delivery = Arc::new(Delivery::new(reply, self.now()));
             session.put(delivery.clone());
             self.refused(session, &delivery);

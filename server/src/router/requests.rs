@@ -57,14 +57,30 @@ impl Router {
         query: &Element,
     ) -> Option<Stanza> {
         let (number, answer) = self.requests.begin(&session.jid)?;
-        let mut iq = Stanza::iq(type_, &format!("q{number}")).with_from(from).with_to(session.jid.clone());
+        let mut iq = Stanza::iq(type_, &id(number)).with_from(from).with_to(session.jid.clone());
         iq.payload = Payload::from_element(query);
         let sent = session.put(Arc::new(Delivery::new(iq, self.now()))) == Put::Put;
-        let answer = match sent {
-            true => tokio::time::timeout(PATIENCE, answer).await.ok().and_then(Result::ok),
-            false => None,
-        };
+        let answer = if sent { wait(answer).await } else { None };
         self.requests.forget(&session.jid, number);
         answer
     }
+
+    /// Sends the operator's IQ get or set, in the name of its `from`, on the way of everybody's, and waits
+    /// for what the client at its `to` answers. `from` has no resource, or the answer is not for us.
+    pub async fn send_and_wait(self: &Arc<Self>, iq: Stanza) -> Option<Stanza> {
+        let whom = iq.to.clone()?;
+        let (number, answer) = self.requests.begin(&whom)?;
+        self.send(iq.with_id(&id(number))).await;
+        let answer = wait(answer).await;
+        self.requests.forget(&whom, number);
+        answer
+    }
+}
+
+fn id(number: u64) -> String {
+    format!("q{number}")
+}
+
+async fn wait(answer: oneshot::Receiver<Stanza>) -> Option<Stanza> {
+    tokio::time::timeout(PATIENCE, answer).await.ok().and_then(Result::ok)
 }

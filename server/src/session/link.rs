@@ -30,8 +30,8 @@ pub struct Said {
     pub lost: Option<u64>,
     /// `<a h='..'/>`.
     pub acknowledged: Option<u32>,
-    /// `<r/>`: an answer is due.
-    pub answer_due: bool,
+    /// So many `<r/>` have no answer yet.
+    pub answers_due: usize,
     /// `<enable/>` was accepted: these bytes, then numbers.
     pub enable: Option<Enable>,
     /// `<active/>` or `<inactive/>`.
@@ -89,7 +89,11 @@ impl Link {
     /// A reader begins. It stops when it is notified.
     pub fn begin_reader(&self, generation: u64) -> Arc<Notify> {
         let stop = Arc::new(Notify::new());
-        *self.reader.lock() = Some(Reader { generation, stop: stop.clone() });
+        let former = self.reader.lock().replace(Reader { generation, stop: stop.clone() });
+        // Two clients that resume the session at once: the second has it.
+        if let Some(former) = former {
+            former.stop.notify_one();
+        }
         stop
     }
 
@@ -108,9 +112,13 @@ impl Link {
         }
     }
 
-    /// Waits until no reader is left.
+    /// Stops the reader and waits until none is left, nor one of somebody else who waited for the same.
     pub async fn without_reader(&self) {
-        self.until(|| self.reader.lock().is_none()).await;
+        self.until(|| {
+            self.stop_reader();
+            self.reader.lock().is_none()
+        })
+        .await;
     }
 
     pub fn finished(&self) {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use xmpp_core::{Kind, Stanza};
 
-use super::{BEHIND_BACKLOG, Backlog, End, REMEMBERED_IDS, Session, State};
+use super::{BEHIND_BACKLOG, Backlog, End, Full, REMEMBERED_IDS, Session, State};
 use crate::storage::{MessageId, Millis};
 
 /// A stanza for one session. Shared where several sessions get the same bytes.
@@ -23,6 +23,8 @@ pub struct Delivery {
     pub bytes: u32,
     /// One of the sessions that share it has taken it.
     taken: AtomicBool,
+    /// What it is a copy of, where that is not saved: who took the copy has it.
+    original: Option<Arc<Delivery>>,
 }
 
 /// What became of a stanza that was put into a session.
@@ -54,19 +56,33 @@ impl Delivery {
     pub fn new(stanza: Stanza, time: Millis) -> Delivery {
         // The header's share is an estimate: what counts is that a queue of stanzas has a bound.
         let bytes = (stanza.payload.len_bytes() + 200) as u32;
-        Delivery { stanza, saved: None, time, copy: false, bytes, taken: AtomicBool::new(false) }
+        Delivery {
+            stanza,
+            saved: None,
+            time,
+            copy: false,
+            bytes,
+            taken: AtomicBool::new(false),
+            original: None,
+        }
     }
 
     pub fn saved(stanza: Stanza, time: Millis, id: Option<MessageId>) -> Delivery {
         Delivery { saved: id, ..Delivery::new(stanza, time) }
     }
 
-    pub fn copy(stanza: Stanza, time: Millis, id: Option<MessageId>) -> Delivery {
-        Delivery { saved: id, copy: true, ..Delivery::new(stanza, time) }
+    /// `of`: the message that the session is given by this, if it is its account's.
+    pub fn copy(stanza: Stanza, time: Millis, of: Option<&Arc<Delivery>>) -> Delivery {
+        let saved = of.and_then(|original| original.saved);
+        let original = of.filter(|_| saved.is_none()).cloned();
+        Delivery { saved, copy: true, original, ..Delivery::new(stanza, time) }
     }
 
     pub fn note_taken(&self) {
         self.taken.store(true, Ordering::Relaxed);
+        if let Some(original) = &self.original {
+            original.note_taken();
+        }
     }
 
     pub fn was_taken(&self) -> bool {
@@ -92,7 +108,7 @@ impl Session {
                 // What is saved still waits, and the flush comes by once more.
                 false if delivery.saved.is_some() => *again = true,
                 false => {
-                    state.end = Some(End::Slow);
+                    state.end = Some(End::Slow(Full::Stanzas));
                     self.wake.notify_one();
                     return Put::Full;
                 }
@@ -157,7 +173,7 @@ impl Session {
         // The id is noted only for what is really in the mailbox.
         if full || self.mail.capacity() == 0 {
             self.bounds.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            state.end = Some(End::Slow);
+            state.end = Some(End::Slow(if full { Full::Bytes } else { Full::Stanzas }));
             self.wake.notify_one();
             return Put::Full;
         }
@@ -166,7 +182,7 @@ impl Session {
             Ok(()) => Put::Put,
             Err(_) => {
                 self.bounds.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                state.end.get_or_insert(End::Slow);
+                state.end.get_or_insert(End::Slow(Full::Stanzas));
                 self.wake.notify_one();
                 Put::Full
             }

@@ -100,12 +100,19 @@ pub enum End {
     Kicked,
     /// Its account was removed.
     Removed,
-    /// Its mailbox or its unacknowledged queue was full.
-    Slow,
+    /// Its mailbox was full.
+    Slow(Full),
     /// The client broke the protocol; the stream was told.
     Failed,
     /// The server stops.
     Shutdown,
+}
+
+/// Which bound of a mailbox is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    Stanzas,
+    Bytes,
 }
 
 #[derive(Default)]
@@ -119,6 +126,8 @@ struct State {
     held: Ids,
     backlog: Backlog,
     end: Option<End>,
+    /// Why, in an operator's words.
+    end_reason: Option<Box<str>>,
 }
 
 /// The presence a session broadcast last.
@@ -233,6 +242,22 @@ impl Session {
         };
         self.wake.notify_one();
         ended
+    }
+
+    /// Ends it for an operator, whose reason the client is told.
+    pub fn kick(&self, reason: Option<&str>) -> bool {
+        {
+            let mut state = self.state.lock();
+            if state.end.is_none() {
+                state.end_reason = reason.map(Box::from);
+            }
+        }
+        self.end(End::Kicked)
+    }
+
+    /// The reason that `kick` was given.
+    pub fn end_reason(&self) -> Option<String> {
+        self.state.lock().end_reason.as_deref().map(str::to_owned)
     }
 
     pub fn ended(&self) -> Option<End> {

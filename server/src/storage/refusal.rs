@@ -6,7 +6,7 @@ use super::{AccountNumber, Draft, StoreError};
 
 /// The longest stanza that a message may have, and the most owners.
 pub const MESSAGE_BYTES: usize = (4 << 20) - 1;
-pub const MESSAGE_OWNERS: usize = 100;
+pub const MESSAGE_OWNERS: usize = 50;
 
 impl Draft {
     /// `Full` for a draft that no store takes.

@@ -1,5 +1,7 @@
 //! Every bound that can bite, by the name of its configuration key.
 
+use xmpp_core::Exceeded;
+
 use super::labels::label;
 use crate::config::words::words;
 
@@ -56,8 +58,22 @@ words! {
 
 label!(Bound, "bound", Bound::ALL, Bound::as_str);
 
+impl From<Exceeded> for Bound {
+    fn from(exceeded: Exceeded) -> Bound {
+        match exceeded {
+            Exceeded::Bytes => Bound::StanzaBytes,
+            Exceeded::Elements => Bound::StanzaElements,
+            Exceeded::Depth => Bound::StanzaDepth,
+            Exceeded::Attributes => Bound::StanzaAttributes,
+            Exceeded::Logins => Bound::AttemptsPerStream,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::config::reference_toml;
 
@@ -79,6 +95,29 @@ mod tests {
         for key in limits {
             // The burst belongs to the rate.
             assert!(key == "burst_bytes" || key.parse::<Bound>().is_ok(), "no bound is named {key}");
+        }
+    }
+
+    /// All code of the server, without its tests.
+    fn code(folder: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                code(&path, text);
+            } else {
+                let file = std::fs::read_to_string(&path).expect("a source file");
+                text.push_str(file.split("#[cfg(test)]").next().unwrap_or_default());
+            }
+        }
+    }
+
+    /// A bound that nobody counts is a promise that nobody keeps.
+    #[test]
+    fn every_bound_is_counted_somewhere() {
+        let mut text = String::new();
+        code(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+        for bound in Bound::ALL {
+            assert!(text.contains(&format!("::{bound:?}")), "{bound} is not counted");
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::metrics::Metrics;
+use crate::storage::Watch;
 
 /// A family of the page: its type, unit, help, and samples as (name, labels, value).
 #[derive(Default)]
@@ -51,8 +52,8 @@ fn families(text: &str) -> BTreeMap<String, Family> {
 fn page() -> BTreeMap<String, Family> {
     let metrics = Arc::new(Metrics::default());
     metrics.set_certificates([("/tls.crt".to_owned(), 1_800_000_000)]);
-    metrics.store_batch(7, std::time::Duration::from_millis(3));
-    metrics.store_batch(9_000, std::time::Duration::from_secs(30));
+    metrics.committed(7, std::time::Duration::from_millis(3));
+    metrics.committed(9_000, std::time::Duration::from_secs(30));
     families(&metrics.exposition())
 }
 

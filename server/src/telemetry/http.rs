@@ -26,22 +26,32 @@ const CONNECTIONS: usize = 64;
 /// A connection on which nothing moved for so long is closed. Prometheus comes back every minute or sooner.
 const IDLE: Duration = Duration::from_secs(90);
 
-/// Answers on this port until it is dropped.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, health: Health) -> io::Result<()> {
-    let listener = Bounded { listener, permits: Arc::new(Semaphore::new(CONNECTIONS)) };
-    axum::serve(listener, router(metrics, health)).await
+/// What `/metrics` shows.
+#[derive(Clone)]
+pub struct Shown {
+    pub metrics: Arc<Metrics>,
+    /// Called before they are shown, for what is looked at and not counted.
+    pub look: Arc<dyn Fn() + Send + Sync>,
 }
 
-fn router(metrics: Arc<Metrics>, health: Health) -> Router {
+/// Answers on this port until it is dropped.
+pub async fn serve(listener: TcpListener, shown: Shown, health: Health) -> io::Result<()> {
+    let listener = Bounded { listener, permits: Arc::new(Semaphore::new(CONNECTIONS)) };
+    axum::serve(listener, router(shown, health)).await
+}
+
+fn router(shown: Shown, health: Health) -> Router {
     Router::new()
-        .route("/metrics", get(exposition).with_state(metrics))
+        .route("/metrics", get(exposition).with_state(shown))
         // Who can answer is alive; whether it can serve is another question.
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(readiness).with_state(health))
 }
 
 /// OpenMetrics for who asks for it, as Prometheus does; the older text form for others.
-async fn exposition(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> impl IntoResponse {
+async fn exposition(State(shown): State<Shown>, headers: HeaderMap) -> impl IntoResponse {
+    (shown.look)();
+    let metrics = shown.metrics;
     let wanted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let (content_type, text) = if wanted.contains("application/openmetrics-text") {
         ("application/openmetrics-text; version=1.0.0; charset=utf-8", metrics.exposition())
@@ -131,7 +141,12 @@ mod tests {
     async fn start(health: &Health) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, Arc::default(), health.clone()));
+        let metrics = Arc::new(Metrics::default());
+        let look = {
+            let metrics = metrics.clone();
+            Arc::new(move || metrics.connections.set(7))
+        };
+        tokio::spawn(serve(listener, Shown { metrics, look }, health.clone()));
         address
     }
 
@@ -179,6 +194,7 @@ mod tests {
         let (head, body) = get(address, "/metrics").await;
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
         assert!(body.contains("meerkat_build_info{version=") && !body.contains("# EOF"));
+        assert!(body.contains("\nmeerkat_connections 7\n"), "it is looked at before it is shown");
     }
 
     #[tokio::test(start_paused = true)]

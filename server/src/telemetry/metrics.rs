@@ -19,7 +19,7 @@ use super::labels::{Login, Queue, SessionState, StoreFailure};
 use super::page::{self, Page};
 use super::process;
 use crate::config::Mechanism;
-use crate::storage::StoreError;
+use crate::storage::{Crowded, StoreError, Watch};
 
 /// Everything that is counted. The fields are public: whoever counts seldom does so directly; what is counted
 /// for each stanza has a method.
@@ -34,7 +34,7 @@ pub struct Metrics {
     pub bytes_received: Counter,
     pub bytes_sent: Counter,
     pub logins: Per<(Mechanism, Login), Counter>,
-    /// From the moment a stanza was read to its mailbox, link or refusal.
+    /// From the moment a client's stanza was read until its fate was decided.
     pub route_duration: Histogram,
     pub store_batch_writes: Histogram,
     pub store_batch_duration: Histogram,
@@ -127,22 +127,6 @@ impl Metrics {
         self.logins.of((mechanism, result)).add(1);
     }
 
-    /// A group commit that was done.
-    pub fn store_batch(&self, writes: usize, took: Duration) {
-        self.store_batch_writes.observe(writes as u64);
-        self.store_batch_duration.observe_duration(took);
-    }
-
-    pub fn store_failure(&self, error: &StoreError) {
-        let failure = match error {
-            StoreError::Unavailable(_) => StoreFailure::Unavailable,
-            StoreError::Conflict(_) => StoreFailure::Conflict,
-            StoreError::Full(_) => StoreFailure::Full,
-            StoreError::Damaged(_) => StoreFailure::Damaged,
-        };
-        self.store_failures.of(failure).add(1);
-    }
-
     /// A bound bit.
     pub fn refused(&self, bound: Bound) {
         self.refusals.of(bound).add(1);
@@ -153,8 +137,10 @@ impl Metrics {
         self.refused(Bound::BytesPerSecond);
     }
 
+    /// A stream error is sent; a bound that it tells of has bitten.
     pub fn stream_error(&self, error: &StreamError) {
         self.stream_errors.of(error.condition).add(1);
+        error.exceeded.into_iter().for_each(|exceeded| self.refused(exceeded.into()));
     }
 
     pub fn stanza_error(&self, condition: Condition) {
@@ -182,6 +168,30 @@ impl Metrics {
     }
 }
 
+impl Watch for Metrics {
+    fn committed(&self, writes: usize, took: Duration) {
+        self.store_batch_writes.observe(writes as u64);
+        self.store_batch_duration.observe_duration(took);
+    }
+
+    fn failed(&self, error: &StoreError) {
+        let failure = match error {
+            StoreError::Unavailable(_) => StoreFailure::Unavailable,
+            StoreError::Conflict(_) => StoreFailure::Conflict,
+            StoreError::Full(_) => StoreFailure::Full,
+            StoreError::Damaged(_) => StoreFailure::Damaged,
+        };
+        self.store_failures.of(failure).add(1);
+    }
+
+    fn crowded(&self, queue: Crowded) {
+        self.refused(match queue {
+            Crowded::Writes => Bound::WaitingWrites,
+            Crowded::Bytes => Bound::WaitingBytes,
+        });
+    }
+}
+
 impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut page = Page(encoder);
@@ -206,7 +216,7 @@ impl Metrics {
         page.counter("meerkat_received", "Bytes from clients, inside TLS.", bytes.clone(), received)?;
         page.counter("meerkat_sent", "Bytes to clients, inside TLS.", bytes, self.bytes_sent.value())?;
         page.counters("meerkat_logins", "Attempts to log in by mechanism and result.", &self.logins)?;
-        let help = "From reading a stanza to its mailbox or refusal.";
+        let help = "From reading a stanza until it is in its mailboxes, saved, answered or refused.";
         page.histogram("meerkat_route_duration", help, Some(Unit::Seconds), &self.route_duration)
     }
 
@@ -220,7 +230,11 @@ impl Metrics {
             Some(Unit::Seconds),
             &self.store_batch_duration,
         )?;
-        page.counters("meerkat_store_failures", "Refusals of the store by kind.", &self.store_failures)?;
+        page.counters(
+            "meerkat_store_failures",
+            "What the store could not do, by kind.",
+            &self.store_failures,
+        )?;
         page.gauges("meerkat_queue_length", "Items that wait, by queue.", &self.queue_length)
     }
 
@@ -286,8 +300,8 @@ mod tests {
         metrics.refused(Bound::RosterItems);
         metrics.slowed_down();
         metrics.routed(Duration::from_micros(20));
-        metrics.store_batch(64, Duration::from_millis(3));
-        metrics.store_failure(&StoreError::Full("disk".into()));
+        metrics.committed(64, Duration::from_millis(3));
+        metrics.failed(&StoreError::Full("disk".into()));
         metrics.stanza_error(Condition::ServiceUnavailable);
         metrics.set_certificates([("/a \"b\".pem".to_owned(), 1_800_000_000)]);
         let text = metrics.exposition();

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use xmpp_core::sasl::TlsInfo;
 
+use super::certificate::Certificate;
 use super::{AcceptError, Tls};
 
 /// RFC 9266 section 2.
@@ -49,8 +50,13 @@ impl Tls {
         direct: bool,
     ) -> Result<Accepted, AcceptError> {
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-        let sni = start.client_hello().server_name().map(str::to_owned);
-        let identity = self.choice.load().choose(sni.as_deref(), to).clone();
+        let (sni, identity) = {
+            let hello = start.client_hello();
+            let can_use = |certificate: &Certificate| self.maker.can_use(&hello, certificate);
+            let choice = self.choice.load();
+            let identity = choice.choose(hello.server_name(), to, can_use).clone();
+            (hello.server_name().map(str::to_owned), identity)
+        };
         let config = if direct { &identity.direct } else { &identity.starttls };
         let (socket, connection) = start.into_stream(config.clone()).await?.into_inner();
 

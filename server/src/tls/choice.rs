@@ -1,13 +1,14 @@
-//! Which certificate a client is shown: by SNI, else by the stream's `to`, else the default one.
+//! Which certificate a client is shown: by SNI, else by the stream's `to`, else the default one; of several for
+//! one host, the first that the client can use.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{ClientHello, NoServerSessionStorage};
 use rustls::sign::SingleCertAndKey;
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 
 use super::certificate::Certificate;
 use super::tickets::Tickets;
@@ -54,6 +55,15 @@ impl Maker {
         Identity { certificate, starttls: Arc::new(starttls), direct: Arc::new(direct) }
     }
 
+    /// Has the client a signature scheme for the certificate's key, and before TLS 1.3 a cipher suite?
+    pub fn can_use(&self, hello: &ClientHello<'_>, certificate: &Certificate) -> bool {
+        let key = &certificate.certified.key;
+        let offered = |suite: &&SupportedCipherSuite| hello.cipher_suites().contains(&suite.suite());
+        let mut suites = self.provider.cipher_suites.iter().filter(offered);
+        key.choose_scheme(hello.signature_schemes()).is_some()
+            && suites.any(|suite| suite.usable_for_signature_algorithm(key.algorithm()))
+    }
+
     fn server_config(&self, certificate: &Certificate) -> ServerConfig {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(self.versions)
@@ -76,59 +86,96 @@ impl Maker {
 pub struct Choice {
     pub identities: Vec<Arc<Identity>>,
     /// By full name, in lower-case ASCII.
-    by_name: HashMap<String, usize>,
+    by_name: HashMap<String, Candidates>,
     /// By what follows the `*.`.
-    by_wildcard: HashMap<String, usize>,
-    default: Arc<Identity>,
+    by_wildcard: HashMap<String, Candidates>,
+    /// The first served domain's.
+    default: Candidates,
+    first: Arc<Identity>,
+}
+
+/// The identities of one name, in the configuration's order: with an RSA key and with an ECDSA key, say.
+#[derive(Debug, Clone)]
+struct Candidates {
+    claim: Claim,
+    indexes: Vec<usize>,
+}
+
+/// Why a name is an identity's, the strongest reason first. A weaker one does not count where there is a stronger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// The configuration gives the host to it.
+    Configured,
+    /// Its certificate has the name, and the configuration gives it no hosts.
+    Own,
+    /// Its certificate has the name, and the configuration gives it other hosts.
+    Other,
 }
 
 impl Choice {
     /// `identities` each with the hosts that the configuration gives it. `None` when there are none.
     pub fn new(identities: Vec<(Arc<Identity>, Vec<String>)>, served: &[String]) -> Option<Choice> {
-        let default = identities.first()?.0.clone();
+        let first = identities.first()?.0.clone();
+        let default = Candidates { claim: Claim::Other, indexes: vec![0] };
         let (mut by_name, mut by_wildcard) = (HashMap::new(), HashMap::new());
         for (index, (_, hosts)) in identities.iter().enumerate() {
             for host in hosts {
-                by_name.entry(ascii(host).into_owned()).or_insert(index);
+                claim(&mut by_name, &ascii(host), Claim::Configured, index);
             }
         }
-        // A certificate's own names come behind what is configured; and one that is configured for some hosts
-        // stands back for the others.
-        for configured in [false, true] {
+        for of_this_kind in [Claim::Own, Claim::Other] {
             for (index, (identity, hosts)) in identities.iter().enumerate() {
-                if hosts.is_empty() == configured {
+                if hosts.is_empty() != (of_this_kind == Claim::Own) {
                     continue;
                 }
                 for name in &identity.certificate.names {
                     match name.strip_prefix("*.") {
-                        Some(parent) => by_wildcard.entry(parent.to_owned()).or_insert(index),
-                        None => by_name.entry(name.clone()).or_insert(index),
-                    };
+                        Some(parent) => claim(&mut by_wildcard, parent, of_this_kind, index),
+                        None => claim(&mut by_name, name, of_this_kind, index),
+                    }
                 }
             }
         }
         let identities = identities.into_iter().map(|(identity, _)| identity).collect();
-        let mut choice = Choice { identities, by_name, by_wildcard, default };
-        // The first served domain is the default one.
-        if let Some(default) = served.first().and_then(|host| choice.of_host(host)) {
+        let mut choice = Choice { identities, by_name, by_wildcard, default, first };
+        if let Some(default) = served.first().and_then(|host| choice.candidates(host)) {
             choice.default = default.clone();
         }
         Some(choice)
     }
 
-    /// The identity for a client that named `sni` in its TLS handshake and `to` in its stream before that.
-    pub fn choose(&self, sni: Option<&str>, to: Option<&str>) -> &Arc<Identity> {
-        let by_sni = sni.and_then(|name| self.of_host(name));
-        by_sni.or_else(|| self.of_host(to?)).unwrap_or(&self.default)
+    /// The identity for a client that named `sni` in its TLS handshake and `to` in its stream before that: the first
+    /// of the host's that it can use, or the first of all, over which the handshake then fails.
+    pub fn choose(
+        &self,
+        sni: Option<&str>,
+        to: Option<&str>,
+        can_use: impl Fn(&Certificate) -> bool,
+    ) -> &Arc<Identity> {
+        let by_sni = sni.and_then(|name| self.candidates(name));
+        let candidates = by_sni.or_else(|| self.candidates(to?)).unwrap_or(&self.default);
+        let mut all = candidates.indexes.iter().filter_map(|index| self.identities.get(*index));
+        let first = all.clone().next();
+        all.find(|identity| can_use(&identity.certificate)).or(first).unwrap_or(&self.first)
     }
 
-    /// The identity that was made for a host, if any.
-    pub fn of_host(&self, host: &str) -> Option<&Arc<Identity>> {
+    /// Was an identity made for the host?
+    pub fn serves(&self, host: &str) -> bool {
+        self.candidates(host).is_some()
+    }
+
+    fn candidates(&self, host: &str) -> Option<&Candidates> {
         let name = ascii(host);
         let exact = self.by_name.get(name.as_ref());
         // RFC 6125 section 6.4.3: a wildcard stands for one label.
-        let index = exact.or_else(|| self.by_wildcard.get(name.split_once('.')?.1))?;
-        self.identities.get(*index)
+        exact.or_else(|| self.by_wildcard.get(name.split_once('.')?.1))
+    }
+}
+
+fn claim(names: &mut HashMap<String, Candidates>, name: &str, claim: Claim, index: usize) {
+    let candidates = names.entry(name.to_owned()).or_insert(Candidates { claim, indexes: Vec::new() });
+    if candidates.claim == claim && !candidates.indexes.contains(&index) {
+        candidates.indexes.push(index);
     }
 }
 

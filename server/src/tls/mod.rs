@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 pub use accept::Accepted;
 pub use error::{AcceptError, CertificateError, CertificateFault};
@@ -38,6 +39,8 @@ pub struct Tls {
     choice: ArcSwap<Choice>,
     /// The configuration and files behind it. Held while files are read, never by a handshake.
     watched: Mutex<Watched>,
+    /// Tells the watch.
+    reloaded: Notify,
 }
 
 /// A certificate in force, for metrics and for people.
@@ -69,6 +72,7 @@ impl Tls {
             data_dir: data_dir.to_owned(),
             choice: ArcSwap::from_pointee(choice),
             watched: Mutex::new(watched),
+            reloaded: Notify::new(),
         })
     }
 
@@ -82,6 +86,7 @@ impl Tls {
             *watched = read;
             self.swap(&watched, choice);
         }
+        self.reloaded.notify_one();
         errors
     }
 
@@ -89,7 +94,11 @@ impl Tls {
     pub async fn watch(self: Arc<Self>) {
         loop {
             let seconds = self.watched.lock().watch_seconds;
-            tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(seconds.into())) => {}
+                // With another interval, perhaps.
+                () = self.reloaded.notified() => continue,
+            }
             if !self.look_aside(Patience::LookAgain).await {
                 tokio::time::sleep(SETTLE).await;
                 self.look_aside(Patience::Refuse).await;

@@ -180,7 +180,7 @@ impl Watched {
                 warnings.push(format!("the certificate in {file} is not valid yet: clients will refuse it"));
             }
         }
-        for host in self.hosts.iter().filter(|host| choice.of_host(host).is_none()) {
+        for host in self.hosts.iter().filter(|host| !choice.serves(host)) {
             warnings.push(format!(
                 "no certificate is for the served domain {host}: its clients will refuse the one they see"
             ));

@@ -81,6 +81,12 @@ pub fn has_names_beyond_ascii(tree: &Tree) -> bool {
         || children.iter().any(has_names_beyond_ascii)
 }
 
+/// rxml 0.14 takes no character reference of more than eight characters, zeros in front included.
+pub fn has_long_reference(document: &str) -> bool {
+    let references = document.split("&#").skip(1);
+    references.map(|rest| rest.split(';').next().unwrap_or(rest)).any(|digits| digits.len() > 6)
+}
+
 /// rxml 0.14 takes a default namespace that one tag declares twice.
 pub fn declares_twice(document: &str) -> bool {
     document.split('<').any(|tag| tag.matches("xmlns").count() > 1)

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use server::plugins::sqlite::{Options, Sqlite};
 use server::storage::{
-    AccountNumber, Draft, MessageId, OfflineQueue, Owner, Role, Store, StoreError, Users, Write, Written,
+    AccountNumber, Draft, MessageId, OfflineQueue, Owner, Store, StoreError, Users, Write, Written,
 };
 use xmpp_core::BareJid;
 
@@ -129,7 +129,7 @@ async fn create(store: &Sqlite, jid: BareJid) -> Result<AccountNumber, StoreErro
 }
 
 fn draft(account: AccountNumber, body: &str) -> Draft {
-    let owners = [Owner { account, role: Role::QUEUED }].into_iter().collect();
+    let owners = [Owner::queued(account)].into_iter().collect();
     Draft { time: 1, owners, stanza: Bytes::from(body.to_owned()) }
 }
 

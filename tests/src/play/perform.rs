@@ -133,6 +133,7 @@ impl Performance {
             OnStore::FailWrites(error) => store.fail_writes(error.clone()),
             OnStore::FailReads(error) => store.fail_reads(error.clone()),
             OnStore::Take(time) => store.delay(*time),
+            OnStore::TakeToRead(time) => store.delay_reads(*time),
             OnStore::Heal => store.heal(),
             OnStore::Holds(count) => {
                 let holds = store.count_messages();
@@ -151,6 +152,7 @@ impl Performance {
                 tokio::spawn(async move { node.stop().await });
             }
             OnServer::StartAgain => self.stage.restart().await?,
+            OnServer::Counts(block) => return counts(&self.stage.node.metrics.text(), &block.text),
             OnServer::Reload(block) => drop(self.stage.node.reload(configuration(&block.text)?)),
         }
         Ok(())
@@ -261,6 +263,20 @@ impl Performance {
             text.push_str("..");
         }
         self.transcript.push(format!("{:>4}.{:03} {name} {direction} {text}", at / 1000, at % 1000));
+    }
+}
+
+/// Each of these series has its value; what is not listed of a metric that is has not been counted.
+fn counts(page: &str, expected: &str) -> Done {
+    let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let metric = |line: &str| line.split(['{', ' ']).next().unwrap_or_default().to_owned();
+    let metrics: Vec<String> = expected.iter().map(|line| metric(line)).collect();
+    let of_these = page.lines().filter(|line| metrics.contains(&metric(line)));
+    let got: Vec<&str> = of_these.filter(|line| !line.ends_with(" 0")).collect();
+    let missing = expected.iter().any(|line| !line.ends_with(" 0") && !got.contains(line));
+    match missing || got.iter().any(|line| !expected.contains(line)) {
+        true => Err(format!("expected: {}\ngot:      {}", expected.join(", "), got.join(", "))),
+        false => Ok(()),
     }
 }
 

@@ -125,6 +125,7 @@ pub enum OnStore {
     FailWrites(StoreError),
     FailReads(StoreError),
     Take(Duration),
+    TakeToRead(Duration),
     Heal,
     Holds(usize),
 }
@@ -134,6 +135,8 @@ pub enum OnServer {
     Stop,
     StartAgain,
     Reload(Block),
+    /// Each line a series of `/metrics` and its value.
+    Counts(Block),
 }
 
 /// What a line means. `Err` is a sentence for the author.
@@ -335,6 +338,9 @@ fn on_store(phrase: &str) -> Result<OnStore, String> {
     if let Some(kind) = phrase.strip_prefix("cannot be read: ") {
         return error(kind).map(OnStore::FailReads);
     }
+    if let Some(time) = phrase.strip_prefix("takes ").and_then(|rest| rest.strip_suffix(" to read")) {
+        return duration(time).map(OnStore::TakeToRead);
+    }
     if let Some(time) = phrase.strip_prefix("takes ") {
         return duration(time).map(OnStore::Take);
     }
@@ -353,6 +359,7 @@ fn on_server(phrase: &str, block: &mut Option<Block>) -> Result<OnServer, String
         "stops" => Ok(OnServer::Stop),
         "starts again" => Ok(OnServer::StartAgain),
         "reloads" => Ok(OnServer::Reload(taken(block)?)),
+        "counts" => Ok(OnServer::Counts(taken(block)?)),
         _ => Err(format!("the server does not know how to `{phrase}`")),
     }
 }

@@ -23,18 +23,19 @@ fn it_says_what_it_applied_and_what_needs_a_restart() {
 
     server.file(
         "meerkat.toml",
-        "[general]\nlog_level = \"debug\"\nhosts = [\"localhost\", \"capulet.example\"]\n[limits]\nroster_items = 7\n",
+        "[general]\nlog_level = \"debug\"\nhosts = [\"localhost\", \"capulet.example\"]\n\
+         [limits]\nroster_items = 7\nstanza_depth = 8\n",
     );
     let said = server.ctl(&RELOAD).done();
     let expected = "Applied:\n  general.log_level: \"info\" -> \"debug\"\n  limits.roster_items: 5000 -> 7\n\
-                    Needs a restart:\n  general.hosts: [\"localhost\"] -> [\"localhost\", \"capulet.example\"]\n";
+                    Applied to new connections:\n  limits.stanza_depth: 100 -> 8\nNeeds a restart:\n  general.hosts: [\"localhost\"] -> [\"localhost\", \"capulet.example\"]\n";
     assert_eq!(said, expected);
     assert_eq!(server.ctl(&["server", "getLoglevel"]).done(), "debug\n");
     // What needs a restart needs it still.
     let host = json!({
         "key": "general.hosts", "old": "[\"localhost\"]", "new": "[\"localhost\", \"capulet.example\"]"
     });
-    let again = json!({ "applied": [], "needRestart": [host], "refused": [] });
+    let again = json!({ "applied": [], "newConnections": [], "needRestart": [host], "refused": [] });
     assert_eq!(server.json(&RELOAD), json!({ "server": { "reload": again } }));
 }
 
@@ -64,6 +65,15 @@ fn certificates_that_cannot_be_used_are_refused() {
     assert_eq!(said.code, 1);
     assert!(said.out.contains("tls.certificates[0]: (absent) -> "), "{}", said.out);
     assert!(said.error.contains("/nowhere/tls."), "{}", said.error);
+}
+
+/// `--data` goes before `general.data_dir`, so that a change of it changes nothing; what a restart would
+/// take is said.
+#[test]
+fn the_database_needs_a_restart() {
+    let server = start("");
+    server.file("meerkat.toml", "general.data_dir = \"/elsewhere\"\nstorage.sqlite.readers = 2\n");
+    assert_eq!(server.ctl(&RELOAD).done(), "Needs a restart:\n  storage.sqlite.readers: 4 -> 2\n");
 }
 
 #[test]

@@ -43,6 +43,7 @@ fn sessions_are_listed_counted_and_ended() {
     let kick = ["session", "kickUserSession", "--user", "juliet@localhost/chamber", "--reason", "late"];
     assert_eq!(server.ctl(&kick).done(), "The session juliet@localhost/chamber was ended\n");
     let last_words = chamber.rest();
+    assert!(last_words.contains("<policy-violation ") && last_words.contains(">late</text>"), "{last_words}");
     assert!(last_words.ends_with("</stream:stream>"), "{last_words}");
     assert_eq!(count(&[]).done(), "2\n");
     assert_eq!(server.ctl(&kick).refused(), "there is no session juliet@localhost/chamber");
@@ -57,6 +58,11 @@ fn sessions_are_listed_counted_and_ended() {
     assert_eq!(server.ctl(&kick).done(), "The session romeo@localhost/orchard was ended\n");
     romeo.rest();
     assert_eq!(server.ctl(&kick).refused(), "romeo@localhost has no session");
+    let nobody = server.ctl(&["session", "kickUser", "--user", "nobody@localhost"]);
+    assert_eq!(nobody.refused(), "there is no account nobody@localhost");
+    let long = "x".repeat(2000);
+    let long = ["session", "kickUser", "--user", "romeo@localhost", "--reason", &long];
+    assert_eq!(server.ctl(&long).refused(), "a reason has at most 1024 bytes");
     let bare = ["session", "kickUserSession", "--user", "romeo@localhost"];
     assert!(server.ctl(&bare).refused().ends_with("is not the address of a session, user@domain/resource"));
 }

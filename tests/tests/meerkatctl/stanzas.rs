@@ -72,3 +72,41 @@ fn what_cannot_be_sent_is_refused() {
     let refused = server.ctl(&["stanza", "sendStanza", "--stanza", &large]).refused();
     assert_eq!(refused, "a stanza has at most 10000 bytes");
 }
+
+#[test]
+fn a_client_answers_an_iq() {
+    let server = Server::start();
+    server.account("juliet");
+    let mut juliet = Client::login(server.client_port(), "juliet", "balcony");
+    let query = "<query xmlns='jabber:iq:version'/>";
+    let iq = format!("<iq type='get' id='v' from='localhost' to='juliet@localhost/balcony'>{query}</iq>");
+    let answering = std::thread::spawn(move || {
+        for answer in
+            ["type='result'><query xmlns='jabber:iq:version'><name>c</name></query></iq>", "type='error'/>"]
+        {
+            let asked = juliet.hear("</iq>");
+            let id = asked.split("id='").nth(1).and_then(|rest| rest.split('\'').next()).expect("an id");
+            juliet.send(&format!("<iq to='localhost' id='{id}' {answer}"));
+        }
+        juliet
+    });
+    let said = server.ctl(&["stanza", "sendStanza", "--stanza", &iq]).done();
+    assert!(said.contains("type='result'") && said.contains("<name>c</name>"), "{said}");
+    assert!(said.contains("id='v'") && said.contains("from='juliet@localhost/balcony'"), "{said}");
+    let said = server.json(&["stanza", "sendStanza", "--stanza", &iq]);
+    assert_eq!(said["stanza"]["sendStanza"]["id"], "v");
+    let answer = said["stanza"]["sendStanza"]["answer"].as_str().expect("an answer");
+    assert!(answer.contains("type='error'"), "{answer}");
+    let _juliet = answering.join().expect("it answered");
+
+    let refused = |from: &str, to: &str| {
+        let iq = format!("<iq type='get' id='v' from='{from}' to='{to}'>{query}</iq>");
+        server.ctl(&["stanza", "sendStanza", "--stanza", &iq]).refused()
+    };
+    assert_eq!(refused("localhost", "juliet@localhost/away"), "there is no session juliet@localhost/away");
+    for to in ["localhost", "juliet@localhost"] {
+        assert!(refused("localhost", to).starts_with("an IQ of type get or set is for a session"), "{to}");
+    }
+    let in_the_name_of_a_session = refused("juliet@localhost/balcony", "juliet@localhost/balcony");
+    assert!(in_the_name_of_a_session.starts_with("the answer to an IQ comes back here only"));
+}

@@ -30,6 +30,17 @@ fn wrong_usage_is_told_apart() {
 }
 
 #[test]
+fn wrong_usage_is_json_too() {
+    for arguments in [&["--json", "account", "checkUser"][..], &["nothing", "--json"]] {
+        let said = tool(arguments, "");
+        assert_eq!(said.code, 2, "{arguments:?}");
+        let value: Value = serde_json::from_str(&said.out).expect("JSON");
+        assert_eq!(value["errors"][0]["extensions"], json!({ "code": "usage" }));
+        assert!(!said.error.is_empty());
+    }
+}
+
+#[test]
 fn no_server_there() {
     let server = Server::absent();
     let commands: &[&[&str]] = &[

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use server::plugins::postgres::{Options, Postgres};
 use server::storage::{
-    AccountNumber, Draft, MessageId, OfflineQueue, Owner, Role, Store, StoreError, Write, Written,
+    AccountNumber, Draft, MessageId, OfflineQueue, Owner, Store, StoreError, Write, Written,
 };
 use xmpp_core::BareJid;
 
@@ -32,7 +32,7 @@ pub async fn create(store: &Postgres, jid: &str) -> Result<AccountNumber, StoreE
 }
 
 pub async fn save(store: &Postgres, owners: &[AccountNumber], body: &str) -> Result<MessageId, StoreError> {
-    let owners = owners.iter().map(|account| Owner { account: *account, role: Role::QUEUED }).collect();
+    let owners = owners.iter().copied().map(Owner::queued).collect();
     let draft = Draft { time: 1, owners, stanza: Bytes::from(body.to_owned()) };
     store.save(vec![draft]).await.map(|ids| ids[0])
 }

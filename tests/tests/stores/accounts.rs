@@ -1,6 +1,6 @@
 //! Accounts, their secrets, bans and last logout; what is shared.
 
-use server::storage::{Account, Authentication, StoreError, Write, Written};
+use server::storage::{Account, Authentication, Secrets, StoreError, Write, Written};
 use xmpp_core::sasl::ScramHash;
 
 use crate::stage::{Stage, bare, secret};
@@ -29,7 +29,7 @@ async fn an_account_is_made_once(stage: Stage) {
     let stage = stage.restarted().await;
     let expected = Account { number, jid: romeo.clone(), created: time, banned: None };
     assert_eq!(stage.store.account(&romeo).await, Ok(Some(expected)));
-    assert_eq!(stage.store.secrets(&romeo).await, Ok(Some(vec![])));
+    assert_eq!(stage.store.secrets(&romeo).await, Ok(Some(Secrets { by_hash: vec![], banned: false })));
     let roster = stage.store.roster(number).await.expect("reads");
     assert_eq!((roster.version.epoch, roster.version.counter), (u64::MAX, 0));
 }
@@ -39,14 +39,16 @@ async fn secrets_are_one_for_each_hash(stage: Stage) {
     let all: Vec<_> = ScramHash::ALL.into_iter().map(secret).collect();
     let write = Write::CreateAccount { jid: romeo.clone(), secrets: all.clone(), time: 0, roster_epoch: 0 };
     stage.done(write).await;
-    let mut kept = stage.store.secrets(&romeo).await.expect("reads").expect("there");
+    // There are no others to be taken for these.
+    assert_eq!(stage.store.secrets(&bare("juliet@example.com")).await, Ok(None));
+    let mut kept = stage.store.secrets(&romeo).await.expect("reads").expect("there").by_hash;
     kept.sort_by_key(|secret| std::cmp::Reverse(secret.hash));
     assert_eq!(kept, all);
 
     let one = vec![secret(ScramHash::Sha256)];
     stage.done(Write::SetSecrets { jid: romeo.clone(), secrets: one.clone() }).await;
     let stage = stage.restarted().await;
-    assert_eq!(stage.store.secrets(&romeo).await, Ok(Some(one)));
+    assert_eq!(stage.store.secrets(&romeo).await, Ok(Some(Secrets { by_hash: one, banned: false })));
 }
 
 async fn numbers_are_never_given_again(stage: Stage) {
@@ -65,6 +67,8 @@ async fn a_ban_has_a_reason_and_an_end(stage: Stage) {
         stage.done(Write::SetBan { jid: romeo.clone(), reason: reason.clone() }).await;
         let account = stage.store.account(&romeo).await.expect("reads").expect("there");
         assert_eq!(account.banned, reason);
+        let secrets = stage.store.secrets(&romeo).await.expect("reads").expect("there");
+        assert_eq!(secrets.banned, reason.is_some());
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod agree;
+mod archives;
 mod items;
 mod messages;
 mod rosters;

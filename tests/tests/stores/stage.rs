@@ -8,7 +8,7 @@ use server::plugins::memory::Memory;
 use server::plugins::postgres::{self, Postgres};
 use server::plugins::sqlite::{self, Sqlite};
 use server::storage::{
-    AccountNumber, Draft, MessageId, Owner, Role, Store, StoreError, Waiting, Write, Written,
+    AccountNumber, Draft, MessageId, Owner, Peer, Role, Saved, Store, StoreError, Write, Written,
 };
 use tempfile::TempDir;
 use xmpp_core::BareJid;
@@ -98,7 +98,7 @@ impl Stage {
         ids[0]
     }
 
-    pub async fn waiting(&self, owner: AccountNumber) -> Vec<Waiting> {
+    pub async fn waiting(&self, owner: AccountNumber) -> Vec<Saved> {
         self.store.waiting(owner, MessageId(0), 100_000).await.expect("the store reads")
     }
 
@@ -117,7 +117,7 @@ pub fn bare(text: &str) -> BareJid {
 }
 
 pub fn draft<const N: usize>(owners: [(AccountNumber, Role); N], body: &str) -> Draft {
-    let owners = owners.into_iter().map(|(account, role)| Owner { account, role }).collect();
+    let owners = owners.into_iter().map(|(account, role)| Owner { account, role, peer: Peer(7) }).collect();
     Draft { time: 1_795_261_800_123, owners, stanza: Bytes::from(body.to_owned()) }
 }
 

@@ -98,7 +98,7 @@ fn offer(host: Arc<Host>, claimed: Option<Jid>, core: &mut Core, chance: Chance<
         return State::ExpectTls(ExpectTls { host });
     }
     let channel = Channel { tls: core.tls.as_ref(), plain_without_tls: settings.plain_without_tls };
-    let offer = Offer::new(&settings.mechanisms, &host.credentials, channel);
+    let offer = Offer::new(&host.mechanisms, &host.credentials, channel);
     core.open(&features::before_auth(&settings, &host, &offer, start_tls), chance);
     // Only an address with a local part can be anybody's.
     let claimed = claimed.map(|from| from.bare()).filter(|from| core.tls.is_some() && !from.is_domain());

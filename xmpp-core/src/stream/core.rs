@@ -8,7 +8,7 @@ use crate::sasl::{AuthError, TlsInfo};
 use crate::stanza::Stanza;
 use crate::stream::header::ResponseHeader;
 use crate::stream::{Action, Chance, Settings, State};
-use crate::stream_error::{StreamCondition, StreamError};
+use crate::stream_error::{Exceeded, StreamCondition, StreamError};
 use crate::xml::element::Element;
 
 /// Exchanges of any outcome for each login that may fail, those included that are not counted as failures.
@@ -35,6 +35,8 @@ pub(super) struct Core {
     exchanges: u32,
     binds: u32,
     asides: u32,
+    /// What ended the stream.
+    pub error: Option<StreamError>,
 }
 
 impl Core {
@@ -52,6 +54,7 @@ impl Core {
             exchanges: 0,
             binds: 0,
             asides: 0,
+            error: None,
         }
     }
 
@@ -123,6 +126,7 @@ impl Core {
         out.extend_from_slice(b"</stream:stream>");
         self.send(out);
         self.act(Action::Close);
+        self.error = Some(error.clone());
         State::Closed
     }
 
@@ -136,7 +140,7 @@ impl Core {
         }
         let logins_max = self.settings.login_attempts;
         if self.logins >= logins_max || self.exchanges >= logins_max.saturating_mul(EXCHANGES_PER_LOGIN) {
-            return Err(too_many("too many failed logins"));
+            return Err(StreamError::exceeded(Exceeded::Logins));
         }
         Ok(())
     }

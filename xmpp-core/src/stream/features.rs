@@ -2,7 +2,7 @@
 
 use crate::ns;
 use crate::sasl::Offer;
-use crate::stream::{Host, Settings};
+use crate::stream::{Announced, Host, Settings};
 use crate::xml::element::Element;
 
 /// TLS first: no mechanism is shown in the clear (RFC 6120 section 5.3.1).
@@ -30,7 +30,7 @@ pub(super) fn before_auth(settings: &Settings, host: &Host, offer: &Offer, start
     if host.registration {
         features.push(Element::new("register", ns::REGISTER_FEATURE));
     }
-    features.children(limits(settings))
+    features.children(limits(settings.limits_before_login))
 }
 
 pub(super) fn after_auth(settings: &Settings, host: &Host) -> Element {
@@ -40,7 +40,7 @@ pub(super) fn after_auth(settings: &Settings, host: &Host) -> Element {
         .child(Element::new("bind", ns::BIND))
         .child(session)
         .children(host.features.iter().cloned())
-        .children(limits(settings))
+        .children(limits(settings.limits))
 }
 
 pub(super) fn write(features: &Element, out: &mut Vec<u8>) {
@@ -57,10 +57,10 @@ fn features() -> Element {
 }
 
 /// XEP-0478.
-fn limits(settings: &Settings) -> Option<Element> {
+fn limits(announced: Announced) -> Option<Element> {
     let limit = |name, value: String| Element::new(name, ns::STREAM_LIMITS).text(&value);
-    let max_bytes = settings.max_bytes.map(|bytes| limit("max-bytes", bytes.to_string()));
-    let idle_seconds = settings.idle_seconds.map(|seconds| limit("idle-seconds", seconds.to_string()));
+    let max_bytes = announced.max_bytes.map(|bytes| limit("max-bytes", bytes.to_string()));
+    let idle_seconds = announced.idle_seconds.map(|seconds| limit("idle-seconds", seconds.to_string()));
     let any = max_bytes.is_some() || idle_seconds.is_some();
     let limits = Element::new("limits", ns::STREAM_LIMITS).children(max_bytes).children(idle_seconds);
     any.then_some(limits)

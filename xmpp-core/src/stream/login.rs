@@ -104,9 +104,11 @@ impl Attempt {
             Lookup::Found(_) | Lookup::Refused { .. } | Lookup::Missing => None,
             Lookup::Unavailable => return self.fail(AuthError::Unavailable, core),
         };
+        // Made in any case, so that it takes no time that tells.
+        let fake = self.fake(core);
         let secret = secret.unwrap_or_else(|| {
             self.refusal = Some(AuthError::UnknownAccount);
-            self.fake(core)
+            fake
         });
         let step = self.exchange.answer(secret, &self.auth.offer, chance);
         self.step(step, core)

@@ -11,22 +11,28 @@ use crate::xml::element::Element;
 pub struct Settings {
     pub hosts: Hosts,
     pub start_tls: StartTls,
-    /// In order of preference.
-    pub mechanisms: Vec<Mechanism>,
     /// Let PLAIN pass without TLS.
     pub plain_without_tls: bool,
     /// Logins that fail on one connection before it is closed (RFC 6120 section 6.4.5).
     pub login_attempts: u32,
     pub fakes: Fakes,
-    /// The largest first-level element, announced by XEP-0478; `None` announces nothing.
-    pub max_bytes: Option<usize>,
-    /// After how long without traffic a client is asked whether it lives, announced by XEP-0478.
-    pub idle_seconds: Option<u64>,
+    /// What XEP-0478 announces until the client is authenticated, and then.
+    pub limits_before_login: Announced,
+    pub limits: Announced,
     /// Can a session be resumed (XEP-0198 section 5)?
     pub resumption: bool,
     /// Bytes that cannot begin a stream are answered with RFC 3920's `xml-not-well-formed`, which health
     /// checks compare, in place of RFC 6120's `not-well-formed`.
     pub rfc3920_error_name: bool,
+}
+
+/// Limits that are told; `None` is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Announced {
+    /// The largest first-level element.
+    pub max_bytes: Option<u64>,
+    /// After how long without traffic a client is asked whether it lives, or thrown out.
+    pub idle_seconds: Option<u64>,
 }
 
 /// TLS on a connection that did not begin with it.
@@ -53,6 +59,8 @@ pub struct Fakes {
 pub struct Host {
     /// Prepared.
     pub name: String,
+    /// What is offered of these, in order of preference.
+    pub mechanisms: Vec<Mechanism>,
     pub credentials: Credentials,
     /// In-band registration is on: announced, and passed on (XEP-0077).
     pub registration: bool,

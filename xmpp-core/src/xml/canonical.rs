@@ -12,7 +12,7 @@ use super::scope::NamespaceId;
 use super::tokens::{Attribute, Start, Text, Token, Tokens};
 use crate::stanza::Payload;
 use crate::stanza::payload::Child;
-use crate::stream_error::StreamError;
+use crate::stream_error::{Exceeded, StreamError};
 
 pub struct Canonical<'o> {
     out: &'o mut Vec<u8>,
@@ -53,7 +53,7 @@ impl<'o> Canonical<'o> {
             }
             // Prefixes with long namespaces and characters to escape can make more of it than came in.
             if self.out.len() > self.max_bytes {
-                return Err(StreamError::stanza_too_big("the stanza is too big"));
+                return Err(StreamError::exceeded(Exceeded::Bytes));
             }
         }
         Err(StreamError::not_well_formed("an element that does not end"))

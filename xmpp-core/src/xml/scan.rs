@@ -13,7 +13,7 @@ use super::lexer::{Lexer, Mark};
 use super::tag::tag_name;
 use super::{DEPTH_MAX, Frame, Limits, read};
 use crate::ns;
-use crate::stream_error::{StreamCondition, StreamError};
+use crate::stream_error::{Exceeded, StreamCondition, StreamError};
 
 /// One per stream: bytes in, frames out.
 pub struct Scanner {
@@ -211,10 +211,7 @@ impl Scanner {
     /// same error however they are cut.
     fn lex(&mut self) -> Result<Mark, StreamError> {
         let open = self.phase == Phase::Open;
-        let (limit, complaint) = match open {
-            true => (self.limits.stanza_bytes, "the stanza is too big"),
-            false => (self.limits.header_bytes, "the stream header is too big"),
-        };
+        let limit = if open { self.limits.stanza_bytes } else { self.limits.header_bytes };
         let bytes = self.inbox.frame_on(limit).as_bytes();
         let from = self.inbox.frame().len();
         let mut at = from;
@@ -227,7 +224,10 @@ impl Scanner {
         self.inbox.scan(at - from);
         self.work += (at - from) as u64;
         if mark == Mark::Nothing && !self.inbox.all_is_scanned() {
-            return Err(StreamError::stanza_too_big(complaint));
+            return Err(match open {
+                true => StreamError::exceeded(Exceeded::Bytes),
+                false => StreamError::stanza_too_big("the stream header is too big"),
+            });
         }
         Ok(mark)
     }
@@ -273,7 +273,7 @@ impl Scanner {
     fn pass(&mut self, mark: Mark) -> Result<Option<Frame>, StreamError> {
         match mark {
             Mark::Nothing => Ok(None),
-            Mark::TooManyAttributes => Err(StreamError::stanza_too_big("too many attributes")),
+            Mark::TooManyAttributes => Err(StreamError::exceeded(Exceeded::Attributes)),
             Mark::StartTagEnds { empty } if self.phase == Phase::Open => self.start_tag(empty),
             Mark::StartTagEnds { empty } => self.header(empty).map(Some),
             Mark::EndTagBegins if self.phase == Phase::Open => Ok(None),
@@ -291,8 +291,12 @@ impl Scanner {
 
     fn start_tag(&mut self, empty: bool) -> Result<Option<Frame>, StreamError> {
         self.elements += 1;
-        bounded(self.elements, self.limits.elements, "too many elements")?;
-        bounded(self.open.len() + 1, self.limits.depth.min(DEPTH_MAX), "elements are nested too deep")?;
+        if self.elements > self.limits.elements {
+            return Err(StreamError::exceeded(Exceeded::Elements));
+        }
+        if self.open.len() >= self.limits.depth.min(DEPTH_MAX) {
+            return Err(StreamError::exceeded(Exceeded::Depth));
+        }
         match (empty, self.open.is_empty()) {
             (true, true) => return self.element().map(Some),
             (true, false) => return Ok(None),
@@ -393,10 +397,6 @@ impl fmt::Debug for Scanner {
             .field("memory", &self.memory())
             .finish_non_exhaustive()
     }
-}
-
-fn bounded(count: usize, limit: usize, text: &'static str) -> Result<Option<Frame>, StreamError> {
-    if count > limit { Err(StreamError::stanza_too_big(text)) } else { Ok(None) }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::Limits;
 use super::chars;
 use super::scope::{NamespaceId, Scope};
 use super::tag::{TagReader, Value};
-use crate::stream_error::StreamError;
+use crate::stream_error::{Exceeded, StreamError};
 
 pub struct Tokens<'a> {
     input: &'a str,
@@ -138,10 +138,10 @@ impl<'a> Tokens<'a> {
     fn start(&mut self, tag: &'a str, empty: bool) -> Result<Token<'a>, StreamError> {
         self.elements += 1;
         if self.elements > self.limits.elements {
-            return Err(StreamError::stanza_too_big("too many elements"));
+            return Err(StreamError::exceeded(Exceeded::Elements));
         }
         if self.depth >= self.limits.depth.min(super::DEPTH_MAX) {
-            return Err(StreamError::stanza_too_big("elements are nested too deep"));
+            return Err(StreamError::exceeded(Exceeded::Depth));
         }
         let mut tag = TagReader::new(tag);
         let name = tag.name()?;
@@ -172,7 +172,7 @@ impl<'a> Tokens<'a> {
         while let Some((name, value)) = tag.attribute()? {
             count += 1;
             if count > self.limits.attributes {
-                return Err(StreamError::stanza_too_big("too many attributes"));
+                return Err(StreamError::exceeded(Exceeded::Attributes));
             }
             match (name.prefix, name.local) {
                 ("", "xmlns") => self.scope.declare("", value)?,

@@ -7,6 +7,7 @@
 //! * We bound attributes, declarations, elements and depth; the inputs here stay below the bounds.
 //!
 //! Differences where rxml 0.14 is wrong:
+//! * It takes no character reference of more than eight characters, zeros in front included.
 //! * It takes a default namespace that one tag declares twice (XML 1.0 section 3.1: unique attributes).
 //! * It loses carriage returns that no line feed follows, and behind a bracket in CDATA keeps those that one
 //!   follows (XML 1.0 section 2.11), so the inputs here have none; the transcripts have.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use xmpp_core::sasl::{AuthError, Credentials, Mechanism, SALT_BYTES, ScramHash, ScramSecret, TlsInfo};
 use xmpp_core::stream::{
-    Action, Established, Fakes, Host, Hosts, Lookup, Negotiation, Settings, StartTls, Verdict,
+    Action, Announced, Established, Fakes, Host, Hosts, Lookup, Negotiation, Settings, StartTls, Verdict,
 };
 use xmpp_core::{Condition, Element, Limits, Scanner, StanzaError};
 
@@ -61,7 +61,7 @@ pub struct Setup {
     pub bind_error: Option<StanzaError>,
     /// How resumption ends: `None` with success.
     pub resume_error: Option<(Condition, Option<u32>)>,
-    pub limits: (Option<usize>, Option<u64>),
+    pub limits: Announced,
 }
 
 impl Setup {
@@ -80,7 +80,7 @@ impl Setup {
             disabled: Vec::new(),
             bind_error: None,
             resume_error: None,
-            limits: (None, None),
+            limits: Announced::default(),
         }
     }
 
@@ -97,6 +97,7 @@ impl Setup {
     fn settings(&self) -> Arc<Settings> {
         let host = |name: &str, credentials: &Credentials| Host {
             name: name.to_owned(),
+            mechanisms: self.mechanisms.clone(),
             credentials: credentials.clone(),
             registration: self.registration,
             features: vec![Element::new("sm", "urn:xmpp:sm:3")],
@@ -107,12 +108,11 @@ impl Setup {
                 [host("tokens.example", &Credentials::Verify), host("bücher.example", &self.credentials)],
             ),
             start_tls: self.start_tls,
-            mechanisms: self.mechanisms.clone(),
             plain_without_tls: self.plain_without_tls,
             login_attempts: 5,
             fakes: Fakes { key: [3; 32], iterations: ITERATIONS },
-            max_bytes: self.limits.0,
-            idle_seconds: self.limits.1,
+            limits_before_login: self.limits,
+            limits: self.limits,
             resumption: self.resumption,
             rfc3920_error_name: self.rfc3920_error_name,
         })

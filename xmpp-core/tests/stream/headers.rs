@@ -1,7 +1,7 @@
 //! How streams begin and end: headers, errors in place of them, TLS.
 
 use xmpp_core::StreamCondition;
-use xmpp_core::stream::StartTls;
+use xmpp_core::stream::{Announced, StartTls};
 
 use crate::driver::*;
 
@@ -138,7 +138,8 @@ fn nothing_but_tls_is_shown_where_it_is_required() {
          </sasl-channel-binding><limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>262144</max-bytes>\
          <idle-seconds>300</idle-seconds></limits></stream:features>"
     );
-    let setup = Setup { limits: (Some(262_144), Some(300)), ..Setup::usual() };
+    let setup =
+        Setup { limits: Announced { max_bytes: Some(262_144), idle_seconds: Some(300) }, ..Setup::usual() };
     let encryption_required = failure("encryption-required");
     let registration = "<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>";
     let server = play(

@@ -4,6 +4,7 @@ mod environment;
 mod faults;
 mod reference;
 mod reload;
+mod secrets;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -18,13 +18,15 @@ fn nothing_changed() {
 
 #[test]
 fn keys_that_apply_now_and_keys_that_do_not() {
-    let new = "[general]\nlog_level = \"debug\"\ndata_dir = \"/d\"\n[limits]\nbytes_per_second = \"none\"\n";
+    let new = "[general]\nlog_level = \"debug\"\ndata_dir = \"/d\"\n[limits]\nbytes_per_second = \"none\"\n\
+               offline_messages = 7\n";
     assert_eq!(
         changes("", new),
         [
             change("general.data_dir", None, Some("\"/d\""), Applies::Restart),
             change("general.log_level", Some("\"info\""), Some("\"debug\""), Applies::Now),
-            change("limits.bytes_per_second", Some("1_048_576"), Some("\"none\""), Applies::Now),
+            change("limits.bytes_per_second", Some("1_048_576"), Some("\"none\""), Applies::New),
+            change("limits.offline_messages", Some("1000"), Some("7"), Applies::Now),
         ]
     );
 }
@@ -56,7 +58,7 @@ fn what_needs_a_restart_stays_and_is_said_again() {
                [[domain]]\nname = \"localhost\"\nstrict_iq = true\n";
     let new = read(new).unwrap();
     let after = reloaded(&running, &new);
-    assert!(diff(&running, &after).iter().all(|change| change.applies == Applies::Now));
+    assert!(diff(&running, &after).iter().all(|change| change.applies != Applies::Restart));
     assert!(diff(&after, &new).iter().all(|change| change.applies == Applies::Restart));
     let keys = |changes: Vec<Change>| changes.into_iter().map(|change| change.key).collect::<Vec<_>>();
     assert_eq!(

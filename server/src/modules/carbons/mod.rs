@@ -16,7 +16,6 @@ use crate::host::{HostBuilder, Module, Scope};
 use crate::router::Router;
 use crate::router::hooks::{Answer, AnswerIq, Delivered, Iq, IqResult, OnDelivered};
 use crate::session::{Delivery, Session, Wants};
-use crate::storage::MessageId;
 use eligible::{is_eligible, is_room_private};
 
 /// Of so many messages it is remembered that their errors are copied as they were.
@@ -106,7 +105,7 @@ impl Carbons {
             let will_have_it = waits && !session.wants(Wants::Presence);
             !has_it && !sent_it && !will_have_it
         });
-        give(&copies, Direction::Received, delivered.stanza, delivered.time, delivered.saved);
+        give(&copies, Direction::Received, delivered.stanza, delivered.time, delivered.original);
         from_itself
     }
 
@@ -145,7 +144,7 @@ fn copies_for(account: &BareJid, router: &Router, wanted: impl Fn(&Session) -> b
 
 /// The copies share what is in them. One that cannot be delivered is nobody's loss: its own error, too,
 /// would go to the account itself and end there (section 10.3).
-fn give(to: &[Arc<Session>], direction: Direction, stanza: &Stanza, time: u64, saved: Option<MessageId>) {
+fn give(to: &[Arc<Session>], direction: Direction, stanza: &Stanza, time: u64, of: Option<&Arc<Delivery>>) {
     if to.is_empty() {
         return;
     }
@@ -154,7 +153,7 @@ fn give(to: &[Arc<Session>], direction: Direction, stanza: &Stanza, time: u64, s
         let copy =
             Stanza::message(stanza.type_).with_from(session.jid.to_bare()).with_to(session.jid.clone());
         let copy = Stanza { payload: payload.clone(), ..copy };
-        session.put(Arc::new(Delivery::copy(copy, time, saved)));
+        session.put(Arc::new(Delivery::copy(copy, time, of)));
     }
 }
 

@@ -1,7 +1,8 @@
 use crate::config::Config;
 use crate::router::{Fate, Save};
 use crate::storage::{OfflineQueue, StoreError};
-use crate::testing::Stage;
+use crate::telemetry::bound::Bound;
+use crate::testing::{Client, Stage};
 
 const JULIET: &str = "juliet@example.com";
 const BALCONY: &str = "juliet@example.com/balcony";
@@ -70,6 +71,57 @@ async fn the_quota() {
         romeo.send(&send(JULIET, body)).await;
     }
     assert_eq!(romeo.received().await, [""; 0]);
+}
+
+async fn all_send(senders: Vec<Client>, message: &str) -> Vec<Client> {
+    let send = |sender: Client| {
+        let message = message.to_owned();
+        tokio::spawn(async move {
+            sender.send(&message).await;
+            sender
+        })
+    };
+    let sending: Vec<_> = senders.into_iter().map(send).collect();
+    let mut sent = Vec::new();
+    for sender in sending {
+        sent.push(sender.await.expect("a client"));
+    }
+    sent
+}
+
+/// Messages on their way to the store have their places: a burst of many senders gets none too many and
+/// none too few, whatever becomes of those before it.
+#[tokio::test(start_paused = true)]
+async fn the_quota_in_a_burst() {
+    let stage = limited(7).await;
+    let owner = stage.account(JULIET).await;
+    stage.store.delay(std::time::Duration::from_millis(300));
+    let mut senders = Vec::new();
+    for n in 0..20 {
+        senders.push(stage.bind(&format!("romeo{n}@example.com/orchard")).await);
+    }
+    let burst = |body: &str| format!("<message type='chat' to='{JULIET}'><body>{body}</body></message>");
+    let refused = |stage: &Stage| stage.router.metrics.refusals.of(Bound::OfflineMessages).value();
+    // All of the first are on their way when the store fails: their places are free again.
+    stage.store.fail_writes(StoreError::Unavailable("a test".to_owned()));
+    let others = senders.split_off(7);
+    senders = all_send(senders, &burst("first")).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(stage.store.count_waiting(owner).await, Ok(0));
+    assert_eq!(refused(&stage), 0);
+
+    stage.store.heal();
+    stage.store.delay(std::time::Duration::from_millis(300));
+    senders.extend(others);
+    senders = all_send(senders, &burst("second")).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(stage.store.count_waiting(owner).await, Ok(7));
+    assert_eq!(refused(&stage), 13);
+    let mut told = 0;
+    for sender in &mut senders {
+        told += usize::from(sender.received().await.concat().contains("<service-unavailable"));
+    }
+    assert_eq!(told, 13);
 }
 
 #[tokio::test(start_paused = true)]

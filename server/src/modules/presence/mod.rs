@@ -72,7 +72,7 @@ impl OnSession for PresenceModule {
         Answer::later(router.inform(session))
     }
 
-    fn on_ended<'a>(&'a self, session: &'a Arc<Session>, router: &'a Arc<Router>) -> Answer<'a, ()> {
+    fn on_ending<'a>(&'a self, session: &'a Arc<Session>, router: &'a Arc<Router>) -> Answer<'a, ()> {
         let stanza = unavailable_from(&session.jid);
         Answer::later(async move {
             withdraw(session, &stanza, router).await;

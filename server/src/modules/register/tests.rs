@@ -48,12 +48,35 @@ async fn who_has_no_account_makes_one() {
     assert_eq!(
         fields,
         "<iq from='example.com' id='r' type='result'><query xmlns='jabber:iq:register'>\
-         <instructions>Choose a user name and a password.</instructions><username/><password/></query></iq>"
+         <instructions>Choose a user name and a password.</instructions><username/><password/><x xmlns='jabber:x:data' type='form'><title>A new account</title>\
+         <instructions>Choose a user name and a password.</instructions>\
+         <field type='hidden' var='FORM_TYPE'><value>jabber:iq:register</value></field>\
+         <field type='text-single' var='username' label='User name'><required/></field>\
+         <field type='text-private' var='password' label='Password'><required/></field></x></query></iq>"
     );
     assert_eq!(set(&stage, HERE, &wanted("Romeo", "wherefore")).await, "");
     assert_eq!(stage.directory.check_password(&jid("romeo@example.com"), "wherefore").await, Ok(true));
     assert_eq!(set(&stage, HERE, &wanted("romeo", "therefore")).await, "conflict");
     assert_eq!(stage.directory.check_password(&jid("romeo@example.com"), "wherefore").await, Ok(true));
+}
+
+/// Section 4.
+#[tokio::test(start_paused = true)]
+async fn a_form_says_the_same_as_the_fields() {
+    let stage = open().await;
+    let form = |type_: &str, form_type: &str, username: &str| {
+        let field = |var, value| format!("<field var='{var}'><value>{value}</value></field>");
+        let fields = [("FORM_TYPE", form_type), ("username", username), ("password", "p")];
+        let fields: String = fields.map(|(var, value)| field(var, value)).concat();
+        query(&format!("<x xmlns='jabber:x:data' type='{type_}'>{fields}</x>"))
+    };
+    assert_eq!(set(&stage, HERE, &form("submit", ns::REGISTER, "Romeo")).await, "");
+    assert_eq!(stage.directory.check_password(&jid("romeo@example.com"), "p").await, Ok(true));
+    assert_eq!(set(&stage, HERE, &form("submit", ns::REGISTER, "romeo")).await, "conflict");
+    assert_eq!(set(&stage, HERE, &form("submit", ns::REGISTER, "")).await, "not-acceptable");
+    assert_eq!(set(&stage, HERE, &form("submit", "urn:example:else", "b")).await, "not-acceptable");
+    assert_eq!(set(&stage, HERE, &form("cancel", ns::REGISTER, "b")).await, "bad-request");
+    assert_eq!(stage.directory.count("example.com").await, Ok(1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
 use super::roster::OwnRoster;
+use crate::storage::archive::Filter;
 use crate::storage::*;
 
 #[derive(Default)]
@@ -37,6 +38,13 @@ pub struct Kept {
     time: Millis,
     owners: Vec<Owner>,
     stanza: Bytes,
+}
+
+impl Kept {
+    pub fn saved(&self, id: MessageId, owner: AccountNumber) -> Saved {
+        let archived = self.owners.iter().any(|of| of.account == owner && of.role.archived);
+        Saved { id, time: self.time, archived, stanza: self.stanza.clone() }
+    }
 }
 
 impl State {
@@ -115,11 +123,32 @@ impl State {
         id
     }
 
-    pub fn waiting(&self, owner: AccountNumber, after: MessageId, limit: usize) -> Vec<Waiting> {
+    pub fn waiting(&self, owner: AccountNumber, after: MessageId, limit: usize) -> Vec<Saved> {
         let Some(record) = self.owned(owner) else { return Vec::new() };
         let behind = record.waiting.range(MessageId(after.0.saturating_add(1))..).take(limit);
-        let kept = behind.filter_map(|id| Some((id, self.messages.get(id)?)));
-        kept.map(|(id, kept)| Waiting { id: *id, time: kept.time, stanza: kept.stanza.clone() }).collect()
+        behind.filter_map(|id| Some(self.messages.get(id)?.saved(*id, owner))).collect()
+    }
+
+    /// What matches of the owner's archive, in order.
+    pub fn archived(
+        &self,
+        owner: AccountNumber,
+        filter: &Filter,
+    ) -> impl DoubleEndedIterator<Item = (MessageId, &Kept)> {
+        let behind = filter.after.map_or(0, |after| after.0.saturating_add(1));
+        let rows = self.messages.range(MessageId(behind)..).map(|(id, kept)| (*id, kept));
+        rows.filter(move |(id, kept)| {
+            filter.before.is_none_or(|before| *id < before)
+                && filter.ids.as_ref().is_none_or(|ids| ids.contains(id))
+                && filter.start.is_none_or(|start| kept.time >= start)
+                && filter.end.is_none_or(|end| kept.time <= end)
+                && kept.owners.iter().any(|of| {
+                    of.account == owner
+                        && of.role.archived
+                        && (of.role.sent || !filter.sent)
+                        && filter.with.is_none_or(|with| of.peer == with)
+                })
+        })
     }
 
     pub fn taken(&mut self, owner: AccountNumber, id: MessageId) {

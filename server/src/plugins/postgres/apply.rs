@@ -20,8 +20,7 @@ use tokio::time::Instant;
 use super::failure::{Failure, Meaning, Named, meaning};
 use super::link::{self, Options};
 use super::pool::Pool;
-use super::too_much;
-use crate::storage::{AccountNumber, StoreError, StoreFut, Write, Written};
+use crate::storage::{AccountNumber, Crowded, StoreError, StoreFut, Write, Written};
 
 /// A write is begun so often before it is given up: after a deadlock, or when its connection died.
 const ATTEMPTS: u32 = 5;
@@ -64,6 +63,11 @@ impl Changes {
         written.await.map_err(|_| StoreError::closed())?
     }
 
+    /// Those under way, and those that wait for a connection.
+    pub fn waiting(&self) -> usize {
+        self.0.options.waiting_writes.saturating_sub(self.0.waiting.available_permits())
+    }
+
     /// Can anything be written?
     pub fn probe<'a>(&'a self) -> StoreFut<'a, ()> {
         Box::pin(async {
@@ -76,14 +80,25 @@ impl Changes {
 
 impl Inner {
     fn place(&self) -> Result<OwnedSemaphorePermit, StoreError> {
-        self.waiting.clone().try_acquire_owned().map_err(|_| too_much())
+        self.waiting.clone().try_acquire_owned().map_err(|_| self.options.named.crowded(Crowded::Writes))
     }
 
+    /// Nothing is written where only the question is whether it could be.
     async fn write(&self, write: Option<Write>) -> Result<Written, StoreError> {
-        let mut taken = self.pool.take().await?;
+        let (begun, is_probe) = (Instant::now(), write.is_none());
+        let outcome = self.try_write(write).await;
+        if outcome.is_ok() && !is_probe {
+            self.options.named.watch.committed(1, begun.elapsed());
+        }
+        outcome
+    }
+
+    async fn try_write(&self, write: Option<Write>) -> Result<Written, StoreError> {
+        let named = &self.options.named;
+        let mut taken = self.pool.take().await.map_err(|error| named.counted(error))?;
         // There are as many as connections, and whoever has a slot has a connection.
         let slot = self.slots.lock().pop();
-        let Some(mut slot) = slot else { return Err(too_much()) };
+        let Some(mut slot) = slot else { return Err(StoreError::closed()) };
         let mut attempt = 1;
         let outcome = loop {
             slot.number += 1;
@@ -99,12 +114,12 @@ impl Inner {
                         // The connection is of no use: it goes with its place.
                         drop(taken);
                         self.slots.lock().push(slot);
-                        return Err(opening.error());
+                        return Err(named.counted(opening.error()));
                     }
                 }
             }
             if attempt == ATTEMPTS || !error.again {
-                break Err(error.said);
+                break Err(named.counted(error.said));
             }
             tokio::time::sleep(Duration::from_millis(10) * attempt).await;
             attempt += 1;

@@ -13,6 +13,7 @@ pub struct Batch {
     places: Vec<i32>,
     owners: Vec<i64>,
     roles: Vec<i16>,
+    peers: Vec<i64>,
 }
 
 /// What became of a batch.
@@ -28,7 +29,7 @@ const ARCHIVED: i16 = 2;
 const SENT: i16 = 4;
 const ALONE: i16 = 8;
 
-const SAVE: &str = "SELECT first, complete FROM meerkat_save($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const SAVE: &str = "SELECT first, complete FROM meerkat_save($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 impl Batch {
     pub fn new<'a>(drafts: impl Iterator<Item = &'a Draft>) -> Batch {
@@ -72,6 +73,7 @@ impl Batch {
         self.places.push(place);
         self.owners.push(account);
         self.roles.push(role);
+        self.peers.push(owner.peer.0 as i64);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -106,6 +108,7 @@ impl Batch {
             .bind(&self.places)
             .bind(&self.owners)
             .bind(&self.roles)
+            .bind(&self.peers)
             .fetch_one(connection)
             .await?;
         Ok(Saved { first, complete })
@@ -135,10 +138,14 @@ fn join(owners: &[i64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::Role;
+    use crate::storage::{Peer, Role};
 
     fn batch<const N: usize>(owners: [(u64, Role); N]) -> Batch {
-        let owners = owners.into_iter().map(|(number, role)| Owner { account: AccountNumber(number), role });
+        let owners = owners.into_iter().map(|(number, role)| Owner {
+            account: AccountNumber(number),
+            role,
+            peer: Peer(3),
+        });
         let draft = Draft { time: 7, owners: owners.collect(), stanza: "<message/>".into() };
         Batch::new([&draft, &draft].into_iter())
     }

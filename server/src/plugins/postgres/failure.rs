@@ -1,9 +1,11 @@
 //! What PostgreSQL says when something is wrong: as the server's four kinds of error, and as what is to be
 //! done about it.
 
+use std::sync::Arc;
+
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use crate::storage::StoreError;
+use crate::storage::{Crowded, StoreError, Watch};
 
 /// Why a write did not happen.
 pub enum Failure {
@@ -64,13 +66,16 @@ pub fn postgres(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     }
 }
 
-/// The database's place, for sentences. Never its password.
+/// The database's place, for sentences, never with its password; and who counts them.
 #[derive(Debug, Clone)]
-pub struct Named(pub String);
+pub struct Named {
+    pub place: String,
+    pub watch: Arc<dyn Watch>,
+}
 
 impl Named {
     pub fn error(&self, error: &sqlx::Error) -> StoreError {
-        let place = &self.0;
+        let place = &self.place;
         let Some(said) = postgres(error) else {
             return match error {
                 sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => self.damaged(error),
@@ -95,8 +100,21 @@ impl Named {
         }
     }
 
+    /// As many writes or bytes wait as may.
+    pub fn crowded(&self, queue: Crowded) -> StoreError {
+        self.watch.crowded(queue);
+        self.counted(StoreError::Unavailable("more writes wait for the database than may wait".to_owned()))
+    }
+
+    /// An error that is given to whoever asked.
+    pub fn counted(&self, error: StoreError) -> StoreError {
+        self.watch.failed(&error);
+        error
+    }
+
     pub fn damaged(&self, why: impl std::fmt::Display) -> StoreError {
-        StoreError::Damaged(format!("{}: {why}. `meerkatctl db check` looks for more of it", self.0))
+        let place = &self.place;
+        StoreError::Damaged(format!("{place}: {why}. `meerkatctl db check` looks for more of it"))
     }
 }
 

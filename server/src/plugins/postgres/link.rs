@@ -1,5 +1,6 @@
 //! Connections: how one is made, what is asked of it first, and how long a statement on it may take.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngCore;
@@ -7,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::failure::{Named, postgres};
-use crate::storage::StoreError;
+use crate::storage::{StoreError, Unwatched};
 
 /// The oldest PostgreSQL that is known to do.
 const OLDEST: i32 = 13;
@@ -46,7 +47,7 @@ impl Options {
             )
         })?;
         let database = connect.get_database().unwrap_or(connect.get_username());
-        let named = format!(
+        let place = format!(
             "the database {database} at {}:{} (storage.postgres.url)",
             connect.get_host(),
             connect.get_port()
@@ -54,7 +55,7 @@ impl Options {
         let connect = connect.application_name("meerkat").statement_cache_capacity(PREPARED);
         Ok(Options {
             connect: connect.disable_statement_logging(),
-            named: Named(named),
+            named: Named { place, watch: Arc::new(Unwatched) },
             node: String::new(),
             connections: 10,
             acquire_limit: Duration::from_secs(5),
@@ -123,7 +124,7 @@ pub async fn connect(options: &Options) -> Result<PgConnection, Opening> {
 }
 
 fn no_answer(named: &Named, limit: Duration) -> StoreError {
-    StoreError::Unavailable(format!("{} did not answer within {} s", named.0, limit.as_secs()))
+    StoreError::Unavailable(format!("{} did not answer within {} s", named.place, limit.as_secs()))
 }
 
 /// What a server says of itself.
@@ -154,7 +155,7 @@ async fn set_up(connection: &mut PgConnection, limit: Duration) -> Result<Found,
 
 impl Found {
     fn check(&self, named: &Named) -> Result<(), Opening> {
-        let place = &named.0;
+        let place = &named.place;
         if self.read_only {
             let sentence =
                 format!("{place} is read-only, as a replica is: waiting for one that can be written");

@@ -50,7 +50,7 @@ impl Pool {
             Err(_) => {
                 return Err(StoreError::Unavailable(format!(
                     "all {} connections to {} are busy",
-                    self.options.connections, self.options.named.0
+                    self.options.connections, self.options.named.place
                 )));
             }
         };
@@ -81,7 +81,8 @@ impl Pool {
     {
         let mut attempt = 1;
         loop {
-            let mut taken = self.take().await?;
+            let taken = self.take().await;
+            let mut taken = taken.map_err(|error| self.options.named.counted(error))?;
             let rows = query().fetch_all(&mut taken.connection);
             let error = match link::within(self.options.statement_limit, rows).await {
                 Ok(rows) => {
@@ -96,7 +97,8 @@ impl Pool {
                 Meaning::Again | Meaning::No => self.give_back(taken),
             }
             if meaning == Meaning::No || attempt == ATTEMPTS {
-                return Err(self.options.named.error(&error));
+                let named = &self.options.named;
+                return Err(named.counted(named.error(&error)));
             }
             attempt += 1;
         }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
 use super::Postgres;
@@ -27,16 +26,21 @@ impl Users for Postgres {
         })
     }
 
-    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Vec<ScramSecret>>> {
+    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Secrets>> {
         Box::pin(async move {
-            let sql = "SELECT hash, salt, iterations, stored_key, server_key
-                       FROM account LEFT JOIN secret ON secret.owner = number WHERE jid = $1";
+            // Who asks for an account that is not there waits for some other account's secrets to be read.
+            let sql = "WITH asked (number, known, banned) AS (
+                           SELECT number, true, banned IS NOT NULL FROM account WHERE jid = $1
+                           UNION ALL SELECT (SELECT min(owner) FROM secret), false, false
+                           WHERE NOT EXISTS (SELECT FROM account WHERE jid = $1)
+                       )
+                       SELECT known, banned, hash, salt, iterations, stored_key, server_key
+                       FROM asked LEFT JOIN secret ON secret.owner = number";
             let rows: Vec<SecretRow> = self.pool.all(|| sqlx::query_as(sql).bind(jid.as_str())).await?;
-            if rows.is_empty() {
-                return Ok(None);
-            }
-            let secrets = rows.into_iter().filter(|row| row.0.is_some());
-            secrets.map(|row| secret(row, self.pool.named())).collect::<Result<_, _>>().map(Some)
+            let (known, banned) = rows.first().map_or((false, false), |row| (row.0, row.1));
+            let secrets = rows.into_iter().filter(|row| row.2.is_some());
+            let by_hash: Result<_, _> = secrets.map(|row| secret(row, self.pool.named())).collect();
+            if known { Ok(Some(Secrets { by_hash: by_hash?, banned })) } else { Ok(None) }
         })
     }
 
@@ -165,7 +169,7 @@ impl OfflineQueue for Postgres {
         owner: AccountNumber,
         after: MessageId,
         limit: usize,
-    ) -> StoreFut<'a, Vec<Waiting>> {
+    ) -> StoreFut<'a, Vec<Saved>> {
         Box::pin(async move {
             let mut attempt = 1;
             loop {
@@ -179,7 +183,7 @@ impl OfflineQueue for Postgres {
                     continue;
                 }
                 let left = rows.into_iter().filter(|row| !later.contains(&MessageId(row.0 as u64)));
-                return Ok(left.map(waiting).collect());
+                return Ok(left.map(saved).collect());
             }
         })
     }
@@ -263,10 +267,10 @@ impl Postgres {
         after: MessageId,
         limit: usize,
         taken: &BTreeSet<MessageId>,
-    ) -> Result<Vec<WaitingRow>, StoreError> {
+    ) -> Result<Vec<SavedRow>, StoreError> {
         let taken: Vec<i64> = taken.range(after..).map(|id| id.0 as i64).collect();
         // The entries of an account that went are still there for a while.
-        let sql = "SELECT waiting.id, (extract(epoch FROM time) * 1000)::bigint, stanza
+        let sql = "SELECT waiting.id, (extract(epoch FROM time) * 1000)::bigint, bond = 2, stanza
                    FROM waiting JOIN message ON message.id = waiting.id
                    WHERE waiting.owner = $1 AND waiting.id > $2 AND NOT waiting.id = ANY ($4)
                    AND EXISTS (SELECT FROM account WHERE number = $1)

@@ -13,10 +13,11 @@ use crate::storage::*;
 pub type ItemRow = (String, String, Vec<String>, String, bool, bool, Option<Vec<u8>>, bool);
 /// number, jid, created, banned.
 pub type AccountRow = (i64, String, i64, Option<String>);
-/// hash, salt, iterations, stored_key, server_key: an account may have none.
-pub type SecretRow = (Option<String>, Option<Vec<u8>>, Option<i32>, Option<Vec<u8>>, Option<Vec<u8>>);
-/// id, time, stanza.
-pub type WaitingRow = (i64, i64, Vec<u8>);
+/// known, banned, hash, salt, iterations, stored_key, server_key: an account may have none.
+pub type SecretRow =
+    (bool, bool, Option<String>, Option<Vec<u8>>, Option<i32>, Option<Vec<u8>>, Option<Vec<u8>>);
+/// id, time, archived, stanza.
+pub type SavedRow = (i64, i64, bool, Vec<u8>);
 
 pub fn item(row: ItemRow, named: &Named) -> Result<RosterItem, StoreError> {
     let (jid, name, groups, subscription, ask, approved, request, listed) = row;
@@ -45,7 +46,7 @@ pub fn account((number, jid, created, banned): AccountRow, named: &Named) -> Res
 
 pub fn secret(row: SecretRow, named: &Named) -> Result<ScramSecret, StoreError> {
     let garbled = || named.damaged("a password's secret is garbled");
-    let (Some(hash), Some(salt), Some(iterations), Some(stored_key), Some(server_key)) = row else {
+    let (_, _, Some(hash), Some(salt), Some(iterations), Some(stored_key), Some(server_key)) = row else {
         return Err(garbled());
     };
     let hash = ScramHash::from_name(&hash).ok_or_else(garbled)?;
@@ -53,8 +54,8 @@ pub fn secret(row: SecretRow, named: &Named) -> Result<ScramSecret, StoreError> 
     Ok(ScramSecret { hash, salt, iterations, stored_key, server_key })
 }
 
-pub fn waiting((id, time, stanza): WaitingRow) -> Waiting {
-    Waiting { id: MessageId(id as u64), time: time as u64, stanza: stanza.into() }
+pub fn saved((id, time, archived, stanza): SavedRow) -> Saved {
+    Saved { id: MessageId(id as u64), time: time as u64, archived, stanza: stanza.into() }
 }
 
 /// An account's roster version beside one of its contacts, or beside none.

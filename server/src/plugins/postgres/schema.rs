@@ -77,7 +77,7 @@ pub async fn migrate(mut connection: PgConnection, named: &Named) -> Result<PgCo
         return Err(Opening::Never(StoreError::Unavailable(format!(
             "{} has schema {found}, which a newer Meerkat made; this one knows schemas up to {newest}: start \
              the newer one, or put back a backup from before the upgrade",
-            named.0
+            named.place
         ))));
     }
     Ok(connection)
@@ -136,11 +136,11 @@ fn refused(error: sqlx::Error, named: &Named) -> Opening {
         // Such a table, or such a function, is there already.
         "42P07" | "42723" | "42710" => Opening::Never(StoreError::Unavailable(format!(
             "{} holds tables of another program ({said}): give storage.postgres.url a database of its own",
-            named.0
+            named.place
         ))),
         "42501" => Opening::Never(StoreError::Unavailable(format!(
             "in {} this user may not make tables ({said}): GRANT CREATE ON SCHEMA public, or make it the owner",
-            named.0
+            named.place
         ))),
         _ => Opening::of(error, named),
     }

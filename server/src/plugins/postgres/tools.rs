@@ -28,7 +28,7 @@ pub async fn status(options: &Options) -> Result<Status, StoreError> {
     let [accounts, messages, waiting] = counts.map(|count| count as u64);
     Ok(Status {
         store: "postgres",
-        place: options.named.0.clone(),
+        place: options.named.place.clone(),
         software,
         schema: schema.found.into(),
         newest_schema: schema.newest.into(),

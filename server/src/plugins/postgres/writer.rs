@@ -142,8 +142,10 @@ impl Writer {
         if batch.is_empty() {
             return savings.into_iter().for_each(|saving| answer_with(saving.answer, Ok(Vec::new())));
         }
+        let begun = Instant::now();
         let error = match self.save(&batch).await {
             Ok(saved) => {
+                self.options.named.watch.committed(batch.len(), begun.elapsed());
                 self.succeed();
                 batch.waiting().for_each(|owner| self.books.saved(owner, saved.complete));
                 let mut next = saved.first as u64;
@@ -261,6 +263,7 @@ impl Writer {
     }
 
     fn fail(&mut self, error: &StoreError) {
+        self.options.named.watch.failed(error);
         if self.failed.as_ref() != Some(error) {
             tracing::error!(%error, "The store cannot be written");
         }

@@ -7,7 +7,7 @@
 //!          start in data, from 1 (31 bits) | length of owners (10 bits) | length of stanza (22 bits)
 //! ```
 //!
-//! The bounds of a draft keep its lengths within these bits: an owner takes at most ten bytes.
+//! The bounds of a draft keep its lengths within these bits: an owner takes at most 18 bytes.
 
 use std::fmt::Write;
 

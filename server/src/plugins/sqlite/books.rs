@@ -8,6 +8,7 @@ use lru::LruCache;
 
 use super::packed::Pair;
 use super::tail::{Bulk, Place, Row, Tail};
+use crate::storage::archive::Filter;
 use crate::storage::{AccountNumber, MessageId};
 
 /// How many takings may wait for the disk, of each kind. One more is forgotten: then a message may be
@@ -82,6 +83,10 @@ impl Books {
     pub fn waiting(&self, owner: AccountNumber, after: MessageId, limit: usize) -> Sources {
         let (indexed, tail) = self.tail.waiting(owner, after, limit);
         Sources { indexed, taken: self.takings.get(&owner).cloned().unwrap_or_default(), tail }
+    }
+
+    pub fn archived(&self, owner: AccountNumber, filter: &Filter) -> (MessageId, Vec<MessageId>) {
+        self.tail.archived(owner, filter)
     }
 
     /// How many wait for the owner, if its entries were counted; else the state that a count of them
@@ -181,14 +186,14 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Owner, Role};
+    use crate::storage::Owner;
 
     const JULIET: AccountNumber = AccountNumber(2);
 
     fn with_messages(count: u64) -> Books {
         let mut books = Books::new(Tail::new(MessageId(0)));
         for id in 1..=count {
-            let owners = [Owner { account: JULIET, role: Role::QUEUED }].into_iter().collect();
+            let owners = [Owner::queued(JULIET)].into_iter().collect();
             books.saved(Row { id: MessageId(id), bytes: 100, owners });
         }
         books

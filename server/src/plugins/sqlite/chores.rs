@@ -152,8 +152,8 @@ impl Chores {
 
 const INTO_WAITING: &str = "INSERT OR IGNORE INTO waiting (owner, id, alone)
     SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)";
-const INTO_ARCHIVE: &str = "INSERT OR IGNORE INTO archive (owner, id, sent)
-    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)";
+const INTO_ARCHIVE: &str = "INSERT OR IGNORE INTO archive (owner, id, sent, peer)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
 
 /// False when there was nothing left to make.
 async fn make_entries(
@@ -173,14 +173,14 @@ async fn make_entries(
     Ok(true)
 }
 
-/// Entries as `[[owner,id,flag],...]`.
+/// Entries as `[[owner,id,flag,peer],...]`.
 pub fn json(entries: impl Iterator<Item = Entry>) -> String {
     let mut text = String::from("[");
     for entry in entries {
         let comma = if text.len() == 1 { "" } else { "," };
         let flag = u8::from(entry.flag);
         // Writing to a string cannot fail.
-        let _ = write!(text, "{comma}[{},{},{flag}]", entry.owner.0, entry.id.0);
+        let _ = write!(text, "{comma}[{},{},{flag},{}]", entry.owner.0, entry.id.0, entry.peer.0 as i64);
     }
     text.push(']');
     text

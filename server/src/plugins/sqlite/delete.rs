@@ -8,14 +8,19 @@ use sqlx::{Connection, SqliteConnection};
 use super::chores::json;
 use super::packed::{Owners, Pair, unpack_owners};
 use super::tail::Entry;
-use crate::storage::{AccountNumber, MessageId};
+use crate::storage::{AccountNumber, MessageId, Peer};
 
 /// Deletes the entries of what was taken. Gives the pairs that were there.
 pub async fn delete_taken(
     connection: &mut SqliteConnection,
     pairs: &[Pair],
 ) -> Result<Vec<Pair>, sqlx::Error> {
-    let entries = json(pairs.iter().map(|(owner, id)| Entry { owner: *owner, id: *id, flag: false }));
+    let entries = json(pairs.iter().map(|(owner, id)| Entry {
+        owner: *owner,
+        id: *id,
+        flag: false,
+        peer: Peer::default(),
+    }));
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let found: String = sqlx::query_scalar(
         "SELECT json_group_array(json_array(owner, id, alone)) FROM waiting

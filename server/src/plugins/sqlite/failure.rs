@@ -1,8 +1,9 @@
 //! What SQLite says when something is wrong, as the server's four kinds of error.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::storage::StoreError;
+use crate::storage::{Crowded, StoreError, Watch};
 
 /// Why a write of a commit did not happen.
 pub enum Failure {
@@ -24,20 +25,42 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// The database's path, for sentences.
+/// The database's path, for sentences, and who counts them.
 #[derive(Debug, Clone)]
-pub struct Named(PathBuf);
+pub struct Named {
+    path: PathBuf,
+    watch: Arc<dyn Watch>,
+}
 
 impl Named {
-    pub fn new(path: &Path) -> Named {
-        Named(path.to_owned())
+    pub fn new(path: &Path, watch: Arc<dyn Watch>) -> Named {
+        Named { path: path.to_owned(), watch }
     }
 
     pub fn error(&self, error: &sqlx::Error) -> StoreError {
-        let file = self.0.display();
+        self.counted(self.sorted(error))
+    }
+
+    pub fn damaged(&self, why: impl std::fmt::Display) -> StoreError {
+        self.counted(self.damage(why))
+    }
+
+    /// As many writes or bytes wait as may.
+    pub fn crowded(&self, queue: Crowded) -> StoreError {
+        self.watch.crowded(queue);
+        self.counted(StoreError::Unavailable("more writes wait for the disk than may wait".to_owned()))
+    }
+
+    fn counted(&self, error: StoreError) -> StoreError {
+        self.watch.failed(&error);
+        error
+    }
+
+    fn sorted(&self, error: &sqlx::Error) -> StoreError {
+        let file = self.path.display();
         let code = match error {
             sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<u32>().ok()),
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => return self.damaged(error),
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => return self.damage(error),
             sqlx::Error::PoolClosed => return StoreError::closed(),
             sqlx::Error::PoolTimedOut => {
                 return StoreError::Unavailable(format!("all readers of {file} are busy"));
@@ -49,7 +72,7 @@ impl Named {
             Some(SQLITE_FULL) => StoreError::Full(format!(
                 "there is no room left for {file}: free space on its disk, or raise its limit ({error})"
             )),
-            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => self.damaged(error),
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => self.damage(error),
             Some(SQLITE_BUSY | SQLITE_LOCKED) => {
                 StoreError::Unavailable(format!("another process has {file} locked ({error})"))
             }
@@ -63,8 +86,8 @@ impl Named {
         }
     }
 
-    pub fn damaged(&self, why: impl std::fmt::Display) -> StoreError {
-        let file = self.0.display();
+    fn damage(&self, why: impl std::fmt::Display) -> StoreError {
+        let file = self.path.display();
         StoreError::Damaged(format!(
             "{file}: {why}. Stop the server, and put a backup in its place or salvage what can be read \
              with: sqlite3 {file} .recover"

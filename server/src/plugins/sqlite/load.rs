@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use super::failure::Named;
 use super::packed::{Owners, Range, unpack_owners, unpack_pairs, unpack_ranges};
 use super::tail::{Entry, Row, Tail};
-use crate::storage::{AccountNumber, MessageId, StoreError};
+use crate::storage::{AccountNumber, MessageId, Peer, StoreError};
 
 /// Where the writer goes on.
 pub struct Start {
@@ -95,7 +95,12 @@ async fn unmake_entries(
 ) -> Result<(), sqlx::Error> {
     for rows in owned.chunks(CHUNK) {
         let entries = rows.iter().flat_map(|(id, owners)| {
-            owners.iter().map(|owner| Entry { owner: owner.account, id: *id, flag: false })
+            owners.iter().map(|owner| Entry {
+                owner: owner.account,
+                id: *id,
+                flag: false,
+                peer: Peer::default(),
+            })
         });
         let entries = super::chores::json(entries);
         for sql in [

@@ -5,6 +5,7 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -13,7 +14,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
 use super::failure::Named;
-use crate::storage::StoreError;
+use crate::storage::{StoreError, Unwatched, Watch};
 
 /// The schema, by version. Only ever added to: a migration that was released is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
@@ -37,6 +38,8 @@ pub struct Options {
     pub waiting_bytes: usize,
     /// Connections that read at the same time.
     pub readers: u32,
+    /// Who is told how it goes.
+    pub watch: Arc<dyn Watch>,
 }
 
 impl Options {
@@ -48,6 +51,7 @@ impl Options {
             waiting_writes: 16_384,
             waiting_bytes: 64 << 20,
             readers: 4,
+            watch: Arc::new(Unwatched),
         }
     }
 

@@ -2,14 +2,15 @@
 //! taken, which ids are dead.
 //!
 //! ```text
-//! owners   for each owner   account << 3 | role       role: 1 waits, 2 archived, 4 sent
+//! owners   for each owner   account << 3 | role       role: 1 waits, 2 archived, 4 sent;
+//!                          where archived, the other party's number in 8 bytes
 //! taken    for each pair    account, id
 //! dead     for each range   first - end of the range before, length
 //! ```
 
 use smallvec::SmallVec;
 
-use crate::storage::{AccountNumber, MessageId, Owner, Role};
+use crate::storage::{AccountNumber, MessageId, Owner, Peer, Role};
 
 pub type Owners = SmallVec<[Owner; 2]>;
 /// An owner, and a message that waits for it or did.
@@ -22,6 +23,9 @@ pub fn pack_owners(owners: &[Owner], out: &mut Vec<u8>) {
         let role = owner.role;
         let bits = u64::from(role.waits) | u64::from(role.archived) << 1 | u64::from(role.sent) << 2;
         write_number(owner.account.0 << 3 | bits, out);
+        if role.archived {
+            out.extend_from_slice(&owner.peer.0.to_be_bytes());
+        }
     }
 }
 
@@ -31,7 +35,12 @@ pub fn unpack_owners(mut bytes: &[u8]) -> Option<Owners> {
     while !bytes.is_empty() {
         let number = read_number(&mut bytes)?;
         let role = Role { waits: number & 1 != 0, archived: number & 2 != 0, sent: number & 4 != 0 };
-        owners.push(Owner { account: AccountNumber(number >> 3), role });
+        let mut peer = Peer::default();
+        if role.archived {
+            let (number, rest) = bytes.split_first_chunk()?;
+            (peer, bytes) = (Peer(u64::from_be_bytes(*number)), rest);
+        }
+        owners.push(Owner { account: AccountNumber(number >> 3), role, peer });
     }
     Some(owners)
 }
@@ -107,7 +116,10 @@ mod tests {
             (0..8u64).map(|bits| Role { waits: bits & 1 != 0, archived: bits & 2 != 0, sent: bits > 3 });
         let owners: Owners = roles
             .zip([0, 1, 127, 128, 300, 1 << 20, 1 << 40, u64::MAX >> 3])
-            .map(|(role, number)| Owner { account: AccountNumber(number), role })
+            .map(|(role, number)| {
+                let peer = if role.archived { Peer(number ^ u64::MAX) } else { Peer::default() };
+                Owner { account: AccountNumber(number), role, peer }
+            })
             .collect();
         let mut bytes = Vec::new();
         pack_owners(&owners, &mut bytes);
@@ -123,6 +135,7 @@ mod tests {
     #[test]
     fn what_is_cut_or_endless_is_refused() {
         assert_eq!(unpack_owners(&[0x80]), None);
+        assert_eq!(unpack_owners(&[2, 0, 0, 0, 0, 0, 0, 0]), None);
         assert_eq!(unpack_pairs(&[1]), None);
         assert_eq!(unpack_owners(&[0xff; 20]), None);
         assert_eq!(unpack_ranges(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1]), None);

@@ -10,6 +10,7 @@ use xmpp_core::{BareJid, Jid};
 use super::Sqlite;
 use super::apply::Change;
 use super::failure::Named;
+use super::packed::unpack_owners;
 use crate::storage::*;
 
 /// How often an owner's messages are counted while entries are made and deleted, for a count that can
@@ -29,16 +30,21 @@ impl Users for Sqlite {
         })
     }
 
-    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Vec<ScramSecret>>> {
+    /// For an account that does not exist somebody else's secrets are read, and thrown away.
+    fn secrets<'a>(&'a self, jid: &'a BareJid) -> StoreFut<'a, Option<Secrets>> {
         Box::pin(async move {
-            let sql = "SELECT hash, salt, iterations, stored_key, server_key
-                       FROM account LEFT JOIN secret ON secret.owner = number WHERE jid = ?";
+            let sql = "WITH asked (number, known, banned) AS (
+                           SELECT number, TRUE, banned IS NOT NULL FROM account WHERE jid = ?1
+                           UNION ALL SELECT (SELECT min(owner) FROM secret), FALSE, FALSE
+                           WHERE NOT EXISTS (SELECT 1 FROM account WHERE jid = ?1)
+                       )
+                       SELECT known, banned, hash, salt, iterations, stored_key, server_key
+                       FROM asked LEFT JOIN secret ON secret.owner = number";
             let rows: Vec<SecretRow> = self.all(sqlx::query_as(sql).bind(jid.as_str())).await?;
-            if rows.is_empty() {
-                return Ok(None);
-            }
-            let secrets = rows.into_iter().filter(|row| row.0.is_some());
-            secrets.map(|row| secret(row, &self.named)).collect::<Result<_, _>>().map(Some)
+            let (known, banned) = rows.first().map_or((false, false), |row| (row.0, row.1));
+            let secrets = rows.into_iter().filter(|row| row.2.is_some());
+            let by_hash: Result<_, _> = secrets.map(|row| secret(row, &self.named)).collect();
+            if known { Ok(Some(Secrets { by_hash: by_hash?, banned })) } else { Ok(None) }
         })
     }
 
@@ -148,25 +154,26 @@ impl OfflineQueue for Sqlite {
         owner: AccountNumber,
         after: MessageId,
         limit: usize,
-    ) -> StoreFut<'a, Vec<Waiting>> {
+    ) -> StoreFut<'a, Vec<Saved>> {
         Box::pin(async move {
             let sources = self.books.lock().waiting(owner, after, limit);
             // What was taken and is not deleted yet is read for nothing. The entries of an account that
             // went are still there for a while.
             let entries_limit = limit.saturating_add(sources.taken.len());
-            let sql = "SELECT waiting.id, time, stanza FROM waiting JOIN message ON message.id = waiting.id
+            let sql =
+                "SELECT waiting.id, time, stanza, owners FROM waiting JOIN message ON message.id = waiting.id
                        WHERE owner = ? AND waiting.id > ? AND waiting.id <= ?
                        AND EXISTS (SELECT 1 FROM account WHERE number = owner)
                        ORDER BY waiting.id LIMIT ?";
             let query = sqlx::query_as(sql).bind(owner.0 as i64).bind(after.0 as i64);
             let query =
                 query.bind(sources.indexed.0 as i64).bind(i64::try_from(entries_limit).unwrap_or(i64::MAX));
-            let mut rows: Vec<WaitingRow> = self.all(query).await?;
+            let mut rows: Vec<SavedRow> = self.all(query).await?;
             if rows.len() < entries_limit && !sources.tail.is_empty() {
-                let sql = "SELECT id, time, stanza FROM message
+                let sql = "SELECT id, time, stanza, owners FROM message
                            WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id";
                 let ids: Vec<String> = sources.tail.iter().map(|id| id.0.to_string()).collect();
-                let tail: Vec<WaitingRow> =
+                let tail: Vec<SavedRow> =
                     self.all(sqlx::query_as(sql).bind(format!("[{}]", ids.join(",")))).await?;
                 rows.extend(tail);
             }
@@ -175,7 +182,7 @@ impl OfflineQueue for Sqlite {
                 let waits = |id| !sources.taken.contains(&id) && books.waits(owner, id);
                 rows.retain(|row| waits(MessageId(row.0 as u64)));
             }
-            rows.into_iter().take(limit).map(|row| waiting(row, &self.named)).collect()
+            rows.into_iter().take(limit).map(|row| saved(row, owner, &self.named)).collect()
         })
     }
 
@@ -240,14 +247,14 @@ impl Items for Sqlite {
 type Query<'q, T> = sqlx::query::QueryAs<'q, sqlx::Sqlite, T, sqlx::sqlite::SqliteArguments>;
 
 impl Sqlite {
-    async fn one<T: Send + Unpin + for<'r> FromRow<'r, SqliteRow>>(
+    pub(super) async fn one<T: Send + Unpin + for<'r> FromRow<'r, SqliteRow>>(
         &self,
         query: Query<'_, T>,
     ) -> Result<Option<T>, StoreError> {
         query.fetch_optional(&self.readers).await.map_err(|error| self.named.error(&error))
     }
 
-    async fn all<T: Send + Unpin + for<'r> FromRow<'r, SqliteRow>>(
+    pub(super) async fn all<T: Send + Unpin + for<'r> FromRow<'r, SqliteRow>>(
         &self,
         query: Query<'_, T>,
     ) -> Result<Vec<T>, StoreError> {
@@ -311,8 +318,9 @@ pub const ITEM: &str = "SELECT contact, name, groups, subscription, ask, approve
 
 pub type ItemRow = (String, String, String, String, bool, bool, Option<Vec<u8>>, bool, i64);
 type AccountRow = (i64, String, String, Option<String>);
-type SecretRow = (Option<String>, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>);
-type WaitingRow = (i64, String, Vec<u8>);
+type SecretRow = (bool, bool, Option<String>, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>);
+/// Id, time, stanza, owners.
+pub type SavedRow = (i64, String, Vec<u8>, Vec<u8>);
 
 pub fn item(row: ItemRow, named: &Named) -> Result<RosterItem, StoreError> {
     let (jid, name, groups, subscription, ask, approved, request, listed, _) = row;
@@ -352,7 +360,7 @@ fn account((number, jid, created, banned): AccountRow, named: &Named) -> Result<
 
 fn secret(row: SecretRow, named: &Named) -> Result<ScramSecret, StoreError> {
     let garbled = || named.damaged("a password's secret is garbled");
-    let (Some(hash), Some(salt), Some(iterations), Some(stored_key), Some(server_key)) = row else {
+    let (_, _, Some(hash), Some(salt), Some(iterations), Some(stored_key), Some(server_key)) = row else {
         return Err(garbled());
     };
     let hash = ScramHash::from_name(&hash).ok_or_else(garbled)?;
@@ -360,8 +368,12 @@ fn secret(row: SecretRow, named: &Named) -> Result<ScramSecret, StoreError> {
     Ok(ScramSecret { hash, salt, iterations, stored_key, server_key })
 }
 
-fn waiting((id, time, stanza): WaitingRow, named: &Named) -> Result<Waiting, StoreError> {
-    Ok(Waiting { id: MessageId(id as u64), time: millis(&time, named)?, stanza: stanza.into() })
+pub fn saved(row: SavedRow, owner: AccountNumber, named: &Named) -> Result<Saved, StoreError> {
+    let (id, time, stanza, owners) = row;
+    let owners = unpack_owners(&owners);
+    let owners = owners.ok_or_else(|| named.damaged(format!("message {id} has no owners")))?;
+    let archived = owners.iter().any(|of| of.account == owner && of.role.archived);
+    Ok(Saved { id: MessageId(id as u64), time: millis(&time, named)?, archived, stanza: stanza.into() })
 }
 
 fn millis(text: &str, named: &Named) -> Result<Millis, StoreError> {

@@ -12,7 +12,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::packed::{Owners, Pair, Range};
-use crate::storage::{AccountNumber, MessageId};
+use crate::storage::archive::Filter;
+use crate::storage::{AccountNumber, MessageId, Peer};
 
 #[derive(Default)]
 pub struct Tail {
@@ -66,6 +67,8 @@ pub struct Entry {
     pub owner: AccountNumber,
     pub id: MessageId,
     pub flag: bool,
+    /// Of an archived one.
+    pub peer: Peer,
 }
 
 impl Tail {
@@ -113,6 +116,23 @@ impl Tail {
     ) -> (MessageId, Vec<MessageId>) {
         let ids = self.waiting.get(&owner).into_iter().flatten();
         (self.indexed, ids.copied().filter(|id| *id > after).take(limit).collect())
+    }
+
+    /// What matches of the owner's archive, but for the times, in order; and the id up to which entries
+    /// are to be looked at.
+    pub fn archived(&self, owner: AccountNumber, filter: &Filter) -> (MessageId, Vec<MessageId>) {
+        let rows = self.rows.iter().filter(|row| {
+            filter.after.is_none_or(|after| row.id > after)
+                && filter.before.is_none_or(|before| row.id < before)
+                && filter.ids.as_ref().is_none_or(|ids| ids.contains(&row.id))
+                && row.owners.iter().any(|of| {
+                    of.account == owner
+                        && of.role.archived
+                        && (of.role.sent || !filter.sent)
+                        && filter.with.is_none_or(|with| of.peer == with)
+                })
+        });
+        (self.indexed, rows.map(|row| row.id).collect())
     }
 
     pub fn waits(&self, owner: AccountNumber, id: MessageId) -> bool {
@@ -197,7 +217,7 @@ impl Row {
         let roles = self.owners.iter().map(|owner| owner.role);
         let alone = roles.map(|role| u8::from(role.waits) + u8::from(role.archived)).sum::<u8>() == 1;
         for owner in &self.owners {
-            let entry = |flag| Entry { owner: owner.account, id: self.id, flag };
+            let entry = |flag| Entry { owner: owner.account, id: self.id, flag, peer: owner.peer };
             if owner.role.waits {
                 bulk.waiting.push(entry(alone));
             }
@@ -219,11 +239,11 @@ mod tests {
     const SENT: Role = Role { waits: false, archived: true, sent: true };
 
     fn owners<const N: usize>(owners: [(AccountNumber, Role); N]) -> Owners {
-        owners.into_iter().map(|(account, role)| Owner { account, role }).collect()
+        owners.into_iter().map(|(account, role)| Owner { account, role, peer: Peer::default() }).collect()
     }
 
     fn entry(owner: AccountNumber, id: u64, flag: bool) -> Entry {
-        Entry { owner, id: MessageId(id), flag }
+        Entry { owner, id: MessageId(id), flag, peer: Peer::default() }
     }
 
     fn row(id: u64, owners: Owners) -> Row {

@@ -55,7 +55,7 @@ async fn account(store: &Sqlite, jid: &str) -> AccountNumber {
 }
 
 fn drafts(owner: AccountNumber, bodies: std::ops::Range<usize>, padding: usize) -> Vec<Draft> {
-    let owners = [Owner { account: owner, role: Role::QUEUED }];
+    let owners = [Owner::queued(owner)];
     let stanza = |body: usize| Bytes::from(format!("{body}{:padding$}", ""));
     bodies.map(|body| Draft { time: 1, owners: owners.into_iter().collect(), stanza: stanza(body) }).collect()
 }
@@ -66,7 +66,7 @@ async fn save(store: &Sqlite, owner: AccountNumber, bodies: std::ops::Range<usiz
 
 async fn bodies(store: &Sqlite, owner: AccountNumber) -> Vec<usize> {
     let waiting = store.waiting(owner, MessageId(0), usize::MAX).await.expect("reads");
-    let text = |message: &Waiting| String::from_utf8_lossy(&message.stanza).trim().parse().expect("a number");
+    let text = |message: &Saved| String::from_utf8_lossy(&message.stanza).trim().parse().expect("a number");
     waiting.iter().map(text).collect()
 }
 

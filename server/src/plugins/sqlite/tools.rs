@@ -8,7 +8,7 @@ use crate::plugins::tools::Status;
 use crate::storage::StoreError;
 
 pub async fn status(options: &Options) -> Result<Status, StoreError> {
-    let named = Named::new(&options.path);
+    let named = Named::new(&options.path, options.watch.clone());
     let mut connection = read(options, &named).await?;
     let error = |error: sqlx::Error| named.error(&error);
     let (software, schema): (String, i64) =
@@ -42,14 +42,14 @@ pub async fn status(options: &Options) -> Result<Status, StoreError> {
 }
 
 pub async fn migrate(options: &Options) -> Result<(), StoreError> {
-    let named = Named::new(&options.path);
+    let named = Named::new(&options.path, options.watch.clone());
     let _lock = open::lock(&options.path)?;
     open::open(options, &named).await.map(|_| ())
 }
 
 /// Everything that contradicts itself.
 pub async fn check(options: &Options) -> Result<Vec<String>, StoreError> {
-    let named = Named::new(&options.path);
+    let named = Named::new(&options.path, options.watch.clone());
     let mut connection = read(options, &named).await?;
     let error = |error: sqlx::Error| named.error(&error);
     let mut findings: Vec<String> =

@@ -166,6 +166,9 @@ impl Writer {
         if rows.is_empty() && changes.is_empty() {
             return savings.into_iter().for_each(|saving| answer_with(saving.answer, Ok(Vec::new())));
         }
+        // That it can be written at all is asked every few seconds, and counts for nothing.
+        let asked = changes.iter().filter(|change| matches!(change, Change::Probe)).count();
+        let (writes, begun) = (rows.len() + changes.len() - asked, Instant::now());
         let mut removed = Vec::new();
         let outcomes = match self.put(batch, changes, &mut removed).await {
             Ok(outcomes) => outcomes,
@@ -177,6 +180,9 @@ impl Writer {
                 return;
             }
         };
+        if writes > 0 {
+            self.options.watch.committed(writes, begun.elapsed());
+        }
         self.succeed();
         let mut ids = rows.iter().map(|row| row.id).collect::<Vec<_>>().into_iter();
         self.enter(rows, &removed);

@@ -36,6 +36,52 @@ async fn sni_goes_before_to_and_to_before_the_default() {
     }
 }
 
+/// RFC 8446 section 4.4.2.2: the certificate fits the client's signature schemes, and in TLS 1.2 its cipher suites.
+#[tokio::test]
+async fn of_two_certificates_for_a_host_the_client_gets_the_first_that_it_can_use() {
+    let bench = Bench::new();
+    let modern = bench.pair("modern", &["capulet.example"]);
+    let (certificate, key) = bench.sign(&["capulet.example"], &rcgen::PKCS_RSA_SHA256);
+    let classic = bench.write("classic", &certificate, &key);
+    let (modern_der, classic_der) = (der_of(&modern.certificate), der_of(&classic.certificate));
+    let ecdsa_first = bench.start(vec![modern.clone(), classic.clone()]);
+    let rsa_first = bench.start(vec![classic, modern]);
+
+    let root = bench.authority.der();
+    for version in [&TLS12, &TLS13] {
+        for (key, only) in [("RSA", &classic_der), ("ECDSA", &modern_der)] {
+            let client = client_of_one_kind(root.clone(), version, key);
+            for tls in [&ecdsa_first, &rsa_first] {
+                let (near, _) = shake_hands(tls, &client, "capulet.example", None).await;
+                assert_eq!(&shown(&near.unwrap()), only, "{key} {version:?}");
+            }
+        }
+        let both = bench.client(&[version]);
+        for (tls, first) in [(&ecdsa_first, &modern_der), (&rsa_first, &classic_der)] {
+            let (near, _) = shake_hands(tls, &both, "capulet.example", None).await;
+            assert_eq!(&shown(&near.unwrap()), first, "{version:?}");
+        }
+    }
+}
+
+/// A client that can verify no other keys; before TLS 1.3 its cipher suites say so too.
+fn client_of_one_kind(
+    root: CertificateDer<'static>,
+    version: &'static SupportedProtocolVersion,
+    key: &str,
+) -> ClientConfig {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.retain(|suite| {
+        let name = format!("{:?}", suite.suite());
+        name.starts_with("TLS13") || name.contains(&format!("_{key}_"))
+    });
+    let schemes = provider.signature_verification_algorithms.mapping.iter();
+    let schemes: Vec<_> =
+        schemes.filter(|(scheme, _)| format!("{scheme:?}").starts_with(key)).copied().collect();
+    provider.signature_verification_algorithms.mapping = schemes.leak();
+    client_with(provider, root, &[version])
+}
+
 #[test]
 fn the_default_is_the_certificate_of_the_first_served_domain() {
     let bench = Bench::new();
@@ -95,8 +141,8 @@ fn what_has_no_ascii_form_is_no_error() {
 
 fn file(tls: &Tls, name: Option<&str>) -> String {
     let choice = tls.choice.load();
-    let by_sni = choice.choose(name, None).certificate.file.clone();
-    let by_to = choice.choose(None, name).certificate.file.clone();
+    let by_sni = choice.choose(name, None, |_| true).certificate.file.clone();
+    let by_to = choice.choose(None, name, |_| true).certificate.file.clone();
     assert_eq!(by_sni, by_to);
     by_sni.file_name().unwrap().to_string_lossy().into_owned()
 }

@@ -33,7 +33,7 @@ fn logged<T>(check: impl FnOnce() -> T) -> (T, Vec<String>) {
 
 fn is_shown(tls: &Tls, file: &Path) -> bool {
     let choice = tls.choice.load();
-    choice.choose(Some("montague.example"), None).certificate.certified.cert[0] == der_of(file)
+    choice.choose(Some("montague.example"), None, |_| true).certificate.certified.cert[0] == der_of(file)
 }
 
 #[tokio::test]
@@ -138,6 +138,22 @@ async fn the_watch_sees_a_change_within_its_interval() {
     tokio::time::sleep(Duration::from_millis(5_500)).await;
     bench.pair("a", &["montague.example"]);
     tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(is_shown(&tls, &pair.certificate));
+    watch.abort();
+}
+
+/// A long interval does not keep a shorter one from being obeyed.
+#[tokio::test(start_paused = true)]
+async fn a_reload_changes_the_interval_at_once() {
+    let bench = Bench::new();
+    let pair = bench.pair("a", &["montague.example"]);
+    let rare = config::Tls { watch_seconds: 86_400, ..settings(vec![pair.clone()]) };
+    let tls = Arc::new(bench.start_with(&rare));
+    let watch = tokio::spawn(tls.clone().watch());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(tls.reload(&settings(vec![pair.clone()]), &hosts(&["montague.example"])).len(), 0);
+    bench.pair("a", &["montague.example"]);
+    tokio::time::sleep(Duration::from_secs(15)).await;
     assert!(is_shown(&tls, &pair.certificate));
     watch.abort();
 }

@@ -123,13 +123,17 @@ CREATE TABLE waiting (
     PRIMARY KEY (owner, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05);
 
--- Messages in their owner's archive. `sent`: the owner sent it.
+-- Messages in their owner's archive. `sent`: the owner sent it. `peer`: stands for the other party's bare
+-- address (the first 64 bits of its SHA-256).
 CREATE TABLE archive (
     owner bigint NOT NULL,
     id bigint NOT NULL,
+    peer bigint NOT NULL,
     sent boolean NOT NULL,
     PRIMARY KEY (owner, id)
 );
+
+CREATE INDEX archive_by_peer ON archive (owner, peer, id);
 
 -- Notes a commit. Raises MK001 where this number was settled before: then it must not be committed.
 CREATE FUNCTION meerkat_note(of_boot bigint, of_slot integer, of_node text, of_number bigint, first bigint)
@@ -174,7 +178,8 @@ $$;
 -- there were none.
 CREATE FUNCTION meerkat_save(
     of_boot bigint, of_node text, of_number bigint, of_times bigint[], of_stanzas bytea[], of_all text[],
-    of_places integer[], of_owners bigint[], of_roles smallint[], OUT first bigint, OUT complete boolean
+    of_places integer[], of_owners bigint[], of_roles smallint[], of_peers bigint[],
+    OUT first bigint, OUT complete boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
     expected integer;
@@ -202,9 +207,9 @@ BEGIN
     GET DIAGNOSTICS entries = ROW_COUNT;
     IF archived > 0 THEN
         expected := expected + archived;
-        INSERT INTO archive (owner, id, sent)
-        SELECT e.account, first + e.place - 1, e.role & 4 <> 0
-        FROM unnest(of_places, of_owners, of_roles) AS e (place, account, role)
+        INSERT INTO archive (owner, id, peer, sent)
+        SELECT e.account, first + e.place - 1, e.peer, e.role & 4 <> 0
+        FROM unnest(of_places, of_owners, of_roles, of_peers) AS e (place, account, role, peer)
         WHERE e.role & 2 <> 0 AND EXISTS (SELECT FROM account WHERE account.number = e.account);
         GET DIAGNOSTICS archived = ROW_COUNT;
         entries := entries + archived;

@@ -112,7 +112,7 @@ async fn an_account_that_went_before_a_crash_is_cleared_away() {
     let romeo = account(&store, "romeo@example.com").await;
     let juliet = account(&store, "juliet@example.com").await;
     save(&store, romeo, 0..BULK / 2).await;
-    let both = [romeo, juliet].map(|account| Owner { account, role: Role::QUEUED });
+    let both = [romeo, juliet].map(Owner::queued);
     let shared = |body: u8| Draft { time: 1, owners: both.into(), stanza: Bytes::from(vec![b'0' + body]) };
     store.save((0..10).map(shared).collect()).await.expect("saves");
     save(&store, romeo, 0..BULK / 2).await;

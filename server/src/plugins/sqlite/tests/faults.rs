@@ -173,7 +173,9 @@ async fn a_refused_write_does_not_touch_its_neighbours() {
 #[tokio::test]
 async fn a_disk_that_is_too_slow_does_not_fill_the_memory() {
     let place = Place::new();
-    let options = Options { waiting_writes: 4, waiting_bytes: 10_000, ..Options::new(place.path()) };
+    let seen = Arc::new(Seen::default());
+    let bounds = Options { waiting_writes: 4, waiting_bytes: 10_000, ..Options::new(place.path()) };
+    let options = Options { watch: seen.clone(), ..bounds };
     let store = Arc::new(Sqlite::open(options).await.expect("opens"));
     let romeo = account(&store, "romeo@example.com").await;
     // None of them is waited for before all were asked.
@@ -190,4 +192,31 @@ async fn a_disk_that_is_too_slow_does_not_fill_the_memory() {
     assert_eq!(bodies(&store, romeo).await.len(), 3);
     // Longer than all that may wait, it goes alone.
     store.save(drafts(romeo, 0..1, 20_000)).await.expect("saves");
+    assert_eq!(seen.crowded.lock().as_slice(), [Crowded::Bytes, Crowded::Writes, Crowded::Writes]);
+    assert!(seen.failed.lock().iter().all(|error| matches!(error, StoreError::Unavailable(_))));
+    assert_eq!(seen.failed.lock().len(), 3);
+    // The account, three messages together, and the last one; a question for its health is no write.
+    assert_eq!(seen.committed.lock().as_slice(), [1, 3, 1]);
+}
+
+/// What a store tells of itself.
+#[derive(Debug, Default)]
+struct Seen {
+    committed: Mutex<Vec<usize>>,
+    failed: Mutex<Vec<StoreError>>,
+    crowded: Mutex<Vec<Crowded>>,
+}
+
+impl Watch for Seen {
+    fn committed(&self, writes: usize, _: Duration) {
+        self.committed.lock().push(writes);
+    }
+
+    fn failed(&self, error: &StoreError) {
+        self.failed.lock().push(error.clone());
+    }
+
+    fn crowded(&self, queue: Crowded) {
+        self.crowded.lock().push(queue);
+    }
 }
