@@ -83,6 +83,25 @@ impl PostgresServer {
 
     /// One that is there, and does not run yet.
     pub fn stopped(settings: &str) -> PostgresServer {
+        PostgresServer::kept_by(keeper(), settings).expect("PostgreSQL's files are made")
+    }
+
+    /// A folder that is a small disk for this server; `None` where nobody may mount one.
+    pub fn with_small_disk(folder: &Path, megabytes: u32) -> Option<PostgresServer> {
+        let mount = format!(
+            "mount -t tmpfs -o size={megabytes}m,uid=$(id -u postgres),mode=0700 tmpfs {} && exec \"$@\"",
+            folder.display()
+        );
+        let inner = keeper();
+        let mut outer = Command::new("unshare");
+        outer.args(["-m", "bash", "-c", &mount, "mount"]).arg(inner.get_program()).args(inner.get_args());
+        std::os::unix::process::CommandExt::process_group(&mut outer, 0);
+        let server = PostgresServer::kept_by(outer, "")?;
+        server.tell("start");
+        Some(server)
+    }
+
+    fn kept_by(mut command: Command, settings: &str) -> Option<PostgresServer> {
         assert!(
             Path::new(PROGRAMS).join("initdb").exists(),
             "{PROGRAMS} is not there: apt-get install postgresql-15 (tests/run does it)"
@@ -90,15 +109,15 @@ impl PostgresServer {
         let authority = TempDir::new().expect("a folder");
         let (certificate, key) = certificate(authority.path());
         let port = free_port();
-        let mut command = keeper();
         command.args(["-c", KEEPER, "keeper", PROGRAMS, &port.to_string(), settings, &certificate, &key]);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("bash starts as a user");
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take().expect("piped"));
         let mut keeper = Keeper { child, stdin, lines: BufReader::new(stdout).lines() };
         let folder = keeper.hear();
-        assert!(PathBuf::from(&folder).is_absolute(), "PostgreSQL's files were not made: {folder}");
-        PostgresServer { port, keeper: Mutex::new(keeper), authority, databases: AtomicU64::new(0) }
+        let databases = AtomicU64::new(0);
+        let is_made = PathBuf::from(&folder).is_absolute();
+        is_made.then(|| PostgresServer { port, keeper: Mutex::new(keeper), authority, databases })
     }
 
     /// `start`, `stop`, or `kill`.

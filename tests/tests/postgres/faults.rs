@@ -154,6 +154,41 @@ async fn a_read_only_database_takes_nothing_and_recovers() {
     assert_eq!(waiting(&store, romeo).await.keys().collect::<Vec<_>>(), ["after", "before"]);
 }
 
+/// What is full is the disk of the tables; the one of the write-ahead log is another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_and_a_freed_one_takes_again() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let Some(server) = PostgresServer::with_small_disk(folder.path(), 24) else {
+        eprintln!("This machine lets nobody mount a disk.");
+        return;
+    };
+    let tablespace = format!("CREATE TABLESPACE small LOCATION '{}'", folder.path().display());
+    server.execute("postgres", &tablespace).await;
+    server.execute("postgres", "CREATE DATABASE meerkat TABLESPACE small").await;
+    server
+        .execute("meerkat", "CREATE TABLE ballast AS SELECT md5(n::text) FROM generate_series(1, 60000) AS n")
+        .await;
+    let store = open(&server.url("meerkat")).await;
+    let romeo = create(&store, "romeo@example.com").await.expect("creates");
+    let mut saved = BTreeSet::new();
+    let refused = loop {
+        // What compresses would never fill a disk.
+        let body: String = (0..4000u64).map(|n| format!("{:x}", (n + saved.len() as u64).pow(5))).collect();
+        match save(&store, &[romeo], &body).await {
+            Ok(_) => saved.insert(body),
+            Err(refused) => break refused,
+        };
+        assert!(saved.len() < 2000, "the disk is never full");
+    };
+    let StoreError::Full(said) = refused else { panic!("{refused:?}") };
+    assert!(said.contains("no room left") && said.contains("storage.postgres.url"), "{said}");
+    assert_eq!(waiting(&store, romeo).await.into_keys().collect::<BTreeSet<_>>(), saved);
+
+    server.execute("meerkat", "DROP TABLE ballast").await;
+    save(&store, &[romeo], "after").await.expect("saves");
+    assert_eq!(waiting(&store, romeo).await.len(), saved.len() + 1);
+}
+
 /// Senders who save message after message, and what they were told.
 struct Load {
     owner: AccountNumber,

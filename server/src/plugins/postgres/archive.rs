@@ -73,7 +73,7 @@ impl Archive for Postgres {
     ) -> StoreFut<'a, u64> {
         Box::pin(async move {
             let question = self.question(owner, filter, at_most).await?;
-            let sql = format!("SELECT count(*) FROM ({}) AS some", question.sql("1", ""));
+            let sql = format!("SELECT count(*) FROM ({}) AS matching", question.sql("1", ""));
             let row: Option<(i64,)> = self.pool.one(|| question.bind(&sql)).await?;
             Ok(row.map_or(0, |row| row.0 as u64))
         })
