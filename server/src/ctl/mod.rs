@@ -50,7 +50,7 @@ Passwords need not be on the command line: they are asked for, or read from stan
 enum Task {
     #[command(flatten)]
     Ask(Command),
-    /// The store's database, without a server: status, schema, check
+    /// The store's database, without a server: status, schema, check, copy
     #[command(subcommand)]
     Db(DatabaseCommand),
     /// Wait until the server is ready

@@ -1,7 +1,9 @@
 //! The operator's commands to the store's database that need no server: `meerkatctl db ...`. They read the
 //! configuration that a server would read.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -17,6 +19,29 @@ pub enum DatabaseCommand {
     Migrate(Place),
     /// Look for what contradicts itself: 0 when there is nothing, 1 with what was found
     Check(Place),
+    /// Copy everything into an empty database of another kind; run again, it goes on where it was cut off
+    Copy {
+        /// The store to read: storage.sqlite.path
+        #[arg(long)]
+        from: From,
+        /// The store to fill: storage.postgres.url
+        #[arg(long)]
+        to: To,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// What can be copied.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum From {
+    Sqlite,
+}
+
+/// And where to.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum To {
+    Postgres,
 }
 
 /// Which configuration says where the database is.
@@ -43,6 +68,7 @@ impl DatabaseCommand {
             DatabaseCommand::Status(_) => "status",
             DatabaseCommand::Migrate(_) => "migrate",
             DatabaseCommand::Check(_) => "check",
+            DatabaseCommand::Copy { .. } => "copy",
         }
     }
 
@@ -57,7 +83,8 @@ impl DatabaseCommand {
     async fn perform(self) -> Result<Outcome, String> {
         let (DatabaseCommand::Status(place)
         | DatabaseCommand::Migrate(place)
-        | DatabaseCommand::Check(place)) = &self;
+        | DatabaseCommand::Check(place)
+        | DatabaseCommand::Copy { place, .. }) = &self;
         let (config, data_dir) = place.read()?;
         match self {
             DatabaseCommand::Status(_) => {
@@ -67,6 +94,16 @@ impl DatabaseCommand {
                 tools::migrate(&config, &data_dir).await.map(|status| shown(&status))
             }
             DatabaseCommand::Check(_) => tools::check(&config, &data_dir).await.map(found),
+            DatabaseCommand::Copy { from: From::Sqlite, to: To::Postgres, .. } => {
+                let mut bar = Bar::default();
+                let copied = tools::copy(&config, &data_dir, &mut |thousandths| bar.tell(thousandths)).await;
+                bar.clear();
+                copied.map(|lines| Outcome {
+                    result: serde_json::json!({ "copied": lines }),
+                    lines,
+                    is_bad: false,
+                })
+            }
         }
         .map_err(|error| error.to_string())
     }
@@ -81,6 +118,35 @@ impl Place {
         Ok((config, data_dir))
     }
 }
+
+/// How far a copy is, on standard error.
+#[derive(Default)]
+struct Bar {
+    told: Option<Instant>,
+}
+
+impl Bar {
+    fn tell(&mut self, thousandths: u64) {
+        if !std::io::stderr().is_terminal() {
+            if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                eprintln!("{} %", thousandths / 10);
+                self.told = Some(Instant::now());
+            }
+            return;
+        }
+        let full = (thousandths / 25).min(40) as usize;
+        eprint!("\r[{}{}] {:3} %", "#".repeat(full), " ".repeat(40 - full), thousandths / 10);
+    }
+
+    fn clear(&self) {
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+/// Where it is no terminal that is told.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 fn shown(status: &Status) -> Outcome {
     let schema = match (status.schema, status.newest_schema) {

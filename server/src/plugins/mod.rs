@@ -1,6 +1,8 @@
 //! The stores that `storage.main` may choose. They depend on `storage` and on nothing else of the
 //! server.
 
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+pub mod copy;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;

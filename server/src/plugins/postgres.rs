@@ -14,6 +14,8 @@ mod batch;
 mod books;
 mod chores;
 mod failure;
+#[cfg(feature = "sqlite")]
+pub mod import;
 mod link;
 mod pool;
 mod read;
@@ -73,7 +75,8 @@ impl Postgres {
     async fn open_now(options: Options) -> Result<Postgres, link::Opening> {
         let options = Arc::new(options);
         let connection = link::connect(&options).await?;
-        let connection = schema::migrate(connection, &options.named).await?;
+        let mut connection = schema::migrate(connection, &options.named).await?;
+        schema::refuse_unfinished_copy(&mut connection, &options.named).await?;
         let pool = Arc::new(Pool::new(options.clone()));
         let books = Arc::new(Books::default());
         let due = Arc::new(Notify::new());

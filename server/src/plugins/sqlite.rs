@@ -14,6 +14,8 @@ mod archive;
 mod books;
 mod chores;
 mod delete;
+#[cfg(feature = "postgres")]
+pub mod export;
 mod failure;
 mod load;
 mod open;

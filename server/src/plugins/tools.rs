@@ -62,6 +62,22 @@ pub async fn check(config: &Config, data_dir: &Path) -> Result<Vec<String>, Stor
     }
 }
 
+/// Copies everything from the one store to the other, whichever is the main one.
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+pub async fn copy(
+    config: &Config,
+    data_dir: &Path,
+    tell: &mut dyn FnMut(u64),
+) -> Result<Vec<String>, StoreError> {
+    super::copy::copy(&super::sqlite_options(config, data_dir), &super::postgres_options(config)?, tell).await
+}
+
+#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+pub async fn copy(_: &Config, _: &Path, _: &mut dyn FnMut(u64)) -> Result<Vec<String>, StoreError> {
+    let why = "this binary was built without one of the two: build with `--features sqlite,postgres`";
+    Err(StoreError::Unavailable(why.to_owned()))
+}
+
 fn nothing_there(_: &Path) -> StoreError {
     StoreError::Unavailable("storage.main names no store of this binary that keeps anything".to_owned())
 }

@@ -114,6 +114,41 @@ impl Batch {
         Ok(Saved { first, complete })
     }
 
+    pub fn entries(&self) -> usize {
+        let both = self.roles.iter().filter(|role| **role & (WAITS | ARCHIVED) == WAITS | ARCHIVED).count();
+        self.roles.len() + both
+    }
+
+    /// Writes these messages with ids that they have already; all their owners are there.
+    pub async fn copy(&self, connection: &mut PgConnection, ids: &[i64]) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "INSERT INTO message (id, time, owners, stanza)
+             SELECT m.id, 'epoch'::timestamptz + m.millis * interval '1 millisecond', m.everyone::bigint[], m.bytes
+             FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bytea[]) AS m (id, millis, everyone, bytes)",
+        )
+        .bind(ids)
+        .bind(&self.times)
+        .bind(&self.shared)
+        .bind(&self.stanzas)
+        .execute(&mut *connection)
+        .await?;
+        let own: Vec<i64> =
+            self.places.iter().filter_map(|place| ids.get(*place as usize - 1)).copied().collect();
+        for sql in [
+            "INSERT INTO waiting (owner, id, bond)
+             SELECT e.account, e.id, CASE WHEN e.role & 8 <> 0 THEN 0 WHEN e.role & 2 <> 0 THEN 2 ELSE 1 END
+             FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[]) AS e (account, id, role, peer)
+             WHERE e.role & 1 <> 0",
+            "INSERT INTO archive (owner, id, peer, sent) SELECT e.account, e.id, e.peer, e.role & 4 <> 0
+             FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[]) AS e (account, id, role, peer)
+             WHERE e.role & 2 <> 0",
+        ] {
+            let insert = sqlx::query(sql).bind(&self.owners).bind(&own).bind(&self.roles).bind(&self.peers);
+            insert.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes again what was saved with this first id.
     pub async fn take_back(&self, connection: &mut PgConnection, first: i64) -> Result<(), sqlx::Error> {
         let ids: Vec<i64> = self.places.iter().map(|place| first + i64::from(*place) - 1).collect();

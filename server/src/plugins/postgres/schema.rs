@@ -83,6 +83,28 @@ pub async fn migrate(mut connection: PgConnection, named: &Named) -> Result<PgCo
     Ok(connection)
 }
 
+/// Is a copy into the database under way, or was it cut off?
+pub async fn is_copy_unfinished(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'meerkat_copy' AND pg_table_is_visible(oid))",
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// A server that served half a copy would make accounts with numbers that are still to come.
+pub async fn refuse_unfinished_copy(connection: &mut PgConnection, named: &Named) -> Result<(), Opening> {
+    let unfinished = is_copy_unfinished(connection).await.map_err(|error| Opening::of(error, named))?;
+    if !unfinished {
+        return Ok(());
+    }
+    Err(Opening::Never(StoreError::Unavailable(format!(
+        "{} has an unfinished copy of another store: run `meerkatctl db copy` again, which goes on with it, or \
+         begin anew with an empty database",
+        named.place
+    ))))
+}
+
 async fn version(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     // Not `to_regclass`: it may answer from what the session looked up before it waited for the lock.
     let there: bool = sqlx::query_scalar(
