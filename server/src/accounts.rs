@@ -4,6 +4,8 @@
 //! A change commits, then `forget` is called, then the client is answered: nobody who was told of a
 //! change can still meet what was there before it.
 
+pub mod preferences;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +17,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use xmpp_core::{BareJid, Jid};
 
+use preferences::Preferences;
+
+use crate::config::Archiving;
 use crate::router::hooks::Answer;
 use crate::storage::{AccountNumber, Roster, Store, StoreError, Subscription};
 
@@ -30,13 +35,15 @@ pub struct AccountInfo {
     pub banned: bool,
     /// Its block list (XEP-0191).
     pub blocked: Vec<Jid>,
+    /// What goes into its archive.
+    pub archive: Preferences,
     /// Does somebody's subscription request wait for its answer?
     pub is_asked: bool,
-    /// Its contacts with a subscription or an `ask`, sorted by address.
+    /// Its contacts, sorted by address.
     contacts: Vec<Contact>,
 }
 
-/// One contact, as far as presence and guards need it.
+/// An item of a roster, as far as presence and guards need it.
 #[derive(Debug, Clone)]
 pub struct Contact {
     pub jid: BareJid,
@@ -95,11 +102,13 @@ impl Accounts {
             Some(account) => {
                 let blocked = self.store.blocked(account.number).await?;
                 let roster = self.store.roster(account.number).await?;
+                let archive = self.preferences(account.number).await?;
                 Some(Arc::new(AccountInfo {
                     number: account.number,
                     jid: account.jid,
                     banned: account.banned.is_some(),
                     blocked,
+                    archive,
                     is_asked: roster.items.iter().any(|item| item.request.is_some()),
                     contacts: contacts(roster),
                 }))
@@ -113,6 +122,11 @@ impl Accounts {
         Ok(info)
     }
 
+    async fn preferences(&self, owner: AccountNumber) -> Result<Preferences, StoreError> {
+        let stored = self.store.item(owner, preferences::COLLECTION, preferences::KEY).await?;
+        Ok(stored.map_or_else(Preferences::default, |stored| Preferences::read(&stored)))
+    }
+
     fn shard(&self, jid: &BareJid) -> &Mutex<LruCache<BareJid, Entry, RandomState>> {
         &self.shards[(self.hasher.hash_one(jid) % SHARDS as u64) as usize]
     }
@@ -121,7 +135,7 @@ impl Accounts {
 fn contacts(roster: Roster) -> Vec<Contact> {
     let items = roster.items.into_iter();
     let mut contacts: Vec<Contact> = items
-        .filter(|item| item.subscription != Subscription::None || item.ask)
+        .filter(|item| item.listed || item.subscription != Subscription::None || item.ask)
         .map(|item| Contact { jid: item.contact, subscription: item.subscription, ask: item.ask })
         .collect();
     contacts.sort_by(|a, b| a.jid.cmp(&b.jid));
@@ -129,6 +143,20 @@ fn contacts(roster: Roster) -> Vec<Contact> {
 }
 
 impl AccountInfo {
+    /// An account that knows nobody and has set nothing.
+    #[cfg(test)]
+    pub fn without_contacts(number: AccountNumber, jid: BareJid) -> AccountInfo {
+        AccountInfo {
+            number,
+            jid,
+            banned: false,
+            blocked: Vec::new(),
+            archive: Preferences::default(),
+            is_asked: false,
+            contacts: Vec::new(),
+        }
+    }
+
     pub fn contacts(&self) -> &[Contact] {
         &self.contacts
     }
@@ -140,6 +168,11 @@ impl AccountInfo {
     /// May `jid` see this account's presence? The account itself always may.
     pub fn shows_presence_to(&self, jid: &BareJid) -> bool {
         *jid == self.jid || self.contact(jid).is_some_and(|c| c.subscription.from())
+    }
+
+    /// Does what goes to or comes from this address go into its archive? `default` is the configuration's.
+    pub fn archives(&self, peer: &Jid, default: Archiving) -> bool {
+        self.archive.archives(peer, default, || self.contact(&peer.bare()).is_some())
     }
 
     /// Is `jid` on the block list? Matched in the order of XEP-0191 section 3: the full address, the
@@ -167,14 +200,9 @@ mod tests {
     #[test]
     fn what_an_entry_of_a_block_list_means() {
         let blocks = |entry: &str, jid: &str| {
-            let info = AccountInfo {
-                number: AccountNumber(1),
-                jid: BareJid::parse("romeo@example.com").expect("an address"),
-                banned: false,
-                blocked: vec![Jid::parse(entry).expect("an address")],
-                is_asked: false,
-                contacts: Vec::new(),
-            };
+            let own = BareJid::parse("romeo@example.com").expect("an address");
+            let blocked = vec![Jid::parse(entry).expect("an address")];
+            let info = AccountInfo { blocked, ..AccountInfo::without_contacts(AccountNumber(1), own) };
             info.blocks(&Jid::parse(jid).expect("an address"))
         };
         for (entry, blocked, passed) in [

@@ -38,6 +38,8 @@ pub struct Host {
     pub account_iq: HashMap<&'static str, (&'static str, Arc<dyn AnswerIq>)>,
     /// Who makes accounts for clients that have none, if that is allowed.
     pub register: Option<(&'static str, Arc<dyn RegisterAccount>)>,
+    /// Accounts have archives: what is in them carries its id.
+    pub has_archives: bool,
     /// What the domain is, and what each account is.
     pub server_identities: Vec<Identity>,
     pub account_identities: Vec<Identity>,
@@ -96,6 +98,10 @@ impl HostBuilder {
 
     pub fn on_session(&mut self, hook: Arc<dyn OnSession>) {
         self.host.session.push((self.module, hook));
+    }
+
+    pub fn archives(&mut self) {
+        self.host.has_archives = true;
     }
 
     /// Two modules that claim one namespace are an error at start-up.

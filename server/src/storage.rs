@@ -181,7 +181,7 @@ impl Owner {
 }
 
 /// A message waits for an inbound owner; an archive keeps it. `Sent` entries never wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Role {
     pub waits: bool,
     pub archived: bool,

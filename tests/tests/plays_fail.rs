@@ -70,7 +70,7 @@ fn a_stream_that_ends_for_another_reason() {
 
 #[test]
 fn a_store_that_holds_another_number() {
-    assert_eq!(failure("the store holds 7 messages\n").reason, "expected: 7 messages\ngot:      0");
+    assert_eq!(failure("the store holds 7 messages\n").reason, "expected: 7 messages\ngot:      1");
 }
 
 #[test]

@@ -5,22 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{ClusterError, SessionsAt};
-use tokio::sync::mpsc;
 use xmpp_core::{Condition, ErrorType, Jid, StanzaError};
 
 use crate::accounts::AccountInfo;
 use crate::config::{Config, Conflict};
 use crate::router::{Router, wait};
-use crate::session::{Delivery, End, MailboxBounds, Peer, Session};
+use crate::session::{End, MailboxBounds, Peer, Session};
 use crate::telemetry::bound::Bound as Limit;
 
 /// How long a bind waits for the session it replaces (messages.md, rule 11).
 const PREDECESSOR: Duration = Duration::from_millis(300);
-
-pub struct Bound {
-    pub session: Arc<Session>,
-    pub mail: mpsc::Receiver<Arc<Delivery>>,
-}
 
 pub async fn bind(
     router: &Arc<Router>,
@@ -29,14 +23,14 @@ pub async fn bind(
     wanted: Jid,
     by_server: bool,
     peer: Peer,
-) -> Result<Bound, StanzaError> {
+) -> Result<Arc<Session>, StanzaError> {
     let entries = router.cluster.find(&account.jid);
     let jid = address(wanted, by_server, config.c2s.conflict, &entries)?;
     make_room(router, config.limits.sessions_per_account as usize, &jid, &entries).await?;
     let bounds =
         MailboxBounds::new(config.limits.mailbox_stanzas as usize, config.limits.mailbox_bytes as usize);
     let id = router.cluster.next_session();
-    let (session, mail) = Session::new(jid, id, account.number, router.now(), peer, bounds);
+    let session = Session::new(jid, id, account.number, router.now(), peer, bounds);
     // Whoever finds it in the table finds it here too.
     router.sessions.insert(session.clone());
     let opened = match router.cluster.open(&session.jid, id).await {
@@ -57,7 +51,7 @@ pub async fn bind(
         router.close_session(&session, End::Removed, Vec::new()).await;
         return Err(error);
     }
-    Ok(Bound { session, mail })
+    Ok(session)
 }
 
 /// Was the account removed or banned since it logged in? Who did that ended the sessions that were in

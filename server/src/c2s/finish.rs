@@ -71,7 +71,7 @@ impl Task {
         self.router.metrics.stanza_out(Kind::Iq);
     }
 
-    pub(super) async fn finish(mut self, end: End) {
+    pub(super) async fn finish(mut self: Box<Self>, end: End) {
         self.hear();
         self.set_sleeping(false);
         match end {
@@ -131,11 +131,7 @@ impl Task {
         while let Some(delivery) = self.hold.pop() {
             left.push(delivery);
         }
-        left.extend(self.peeked.take());
-        self.mail.close();
-        while let Ok(delivery) = self.mail.try_recv() {
-            left.push(delivery);
-        }
+        left.extend(std::iter::from_fn(|| self.session.take()));
         left
     }
 }

@@ -128,3 +128,29 @@ impl C2s {
 pub fn chance(bytes: &mut [u8]) {
     rand::Rng::fill(&mut rand::rng(), bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::reader::Reader;
+    use super::task::Task;
+    use crate::session::Session;
+
+    /// What every idle session carries beside its socket. A future that grew holds something that is needed
+    /// only now and then: box that.
+    #[test]
+    fn an_idle_session_is_small() {
+        fn future<A, F: Future>(_: fn(A) -> F) -> usize {
+            size_of::<F>()
+        }
+        let sizes = [
+            ("the reader", size_of::<Reader>(), 448),
+            ("the reader's future", future(Reader::run), 192),
+            ("the task", size_of::<Task>(), 224),
+            ("the task's future", future(Task::run), 384),
+            ("the session", size_of::<Session>(), 624),
+        ];
+        for (what, bytes, limit) in sizes {
+            assert!(bytes <= limit, "{what}: {bytes} bytes, at most {limit}");
+        }
+    }
+}

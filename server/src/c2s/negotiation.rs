@@ -13,8 +13,8 @@ use xmpp_core::xml::{Frame, Scanner};
 use xmpp_core::{BareJid, Condition, Jid, StanzaError, StreamCondition, StreamError};
 
 use super::admission::Permit;
-use super::bind::{self, Bound};
-use super::reader::Reader;
+use super::bind;
+use super::reader::{Bucket, Reader};
 use super::settings::Settings;
 use super::socket::Socket;
 use super::task::{Connection, Task};
@@ -48,7 +48,7 @@ pub struct Negotiator {
 
 /// What the negotiation came to.
 enum Outcome {
-    Bound(Bound),
+    Bound(Arc<Session>),
     Resumed { session: Arc<Session>, previd: String, h: u32 },
 }
 
@@ -326,9 +326,9 @@ impl Negotiator {
             Err(_) => Err(wait()),
         };
         match bound {
-            Ok(bound) => {
-                self.negotiation.bound(&bound.session.jid);
-                self.outcome = Some(Outcome::Bound(bound));
+            Ok(session) => {
+                self.negotiation.bound(&session.jid);
+                self.outcome = Some(Outcome::Bound(session));
             }
             Err(error) => {
                 router.metrics.stanza_error(error.condition);
@@ -354,10 +354,11 @@ impl Negotiator {
         let generation = resume::next_generation();
         let managed = matches!(outcome, Outcome::Resumed { .. });
         let session = match outcome {
-            Outcome::Bound(Bound { session, mail }) => {
+            Outcome::Bound(session) => {
                 let connection = Connection { socket: self.socket.clone(), generation };
                 let settings = self.settings.task.clone();
-                tokio::spawn(Task::new(self.c2s.clone(), session.clone(), mail, settings, connection).run());
+                let task = Task::new(self.c2s.clone(), session.clone(), settings, connection);
+                tokio::spawn(Box::new(task).run());
                 session
             }
             Outcome::Resumed { session, previd, h } => {
@@ -385,9 +386,10 @@ impl Negotiator {
             generation,
             lang: established.lang.as_deref().map(Arc::from),
             managed,
+            bucket: Bucket::new(self.settings.reader.rate),
             _permit: self.permit.take(),
         };
-        tokio::spawn(reader.run());
+        tokio::spawn(Box::new(reader).run());
     }
 }
 

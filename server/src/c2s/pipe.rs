@@ -2,9 +2,11 @@
 //! serves sockets.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -21,7 +23,8 @@ pub struct PipeEnd {
 #[derive(Default)]
 struct Direction {
     bytes: Mutex<(VecDeque<u8>, bool)>,
-    filled: Notify,
+    /// Who waits for bytes.
+    reader: Mutex<Option<Waker>>,
     drained: Notify,
 }
 
@@ -39,15 +42,17 @@ impl PipeEnd {
     }
 
     pub async fn readable(&self) -> io::Result<()> {
-        loop {
-            let filled = self.incoming.filled.notified();
-            {
-                let bytes = self.incoming.bytes.lock();
-                if !bytes.0.is_empty() || bytes.1 {
-                    return Ok(());
-                }
-            }
-            filled.await;
+        poll_fn(|context| self.poll_readable(context)).await
+    }
+
+    /// One waiter at a time, as with a socket.
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Before it looks, so that it is told of what comes behind its look.
+        *self.incoming.reader.lock() = Some(context.waker().clone());
+        let bytes = self.incoming.bytes.lock();
+        match bytes.0.is_empty() && !bytes.1 {
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(())),
         }
     }
 
@@ -87,7 +92,7 @@ impl PipeEnd {
         let taken = room.min(source.len());
         bytes.0.extend(&source[..taken]);
         drop(bytes);
-        self.outgoing.filled.notify_one();
+        self.outgoing.wake_reader();
         Ok(taken)
     }
 
@@ -95,9 +100,16 @@ impl PipeEnd {
     pub fn close(&self) {
         for direction in [&self.incoming, &self.outgoing] {
             direction.bytes.lock().1 = true;
-            direction.filled.notify_one();
+            direction.wake_reader();
             direction.drained.notify_one();
         }
+    }
+}
+
+impl Direction {
+    fn wake_reader(&self) {
+        let waker = self.reader.lock().take();
+        waker.into_iter().for_each(Waker::wake);
     }
 }
 

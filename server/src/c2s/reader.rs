@@ -44,6 +44,7 @@ pub struct Reader {
     pub lang: Option<Arc<str>>,
     /// `<enable/>` was accepted on this session.
     pub managed: bool,
+    pub bucket: Bucket,
     /// The connection's place among those that are allowed; given back with the reader.
     pub _permit: Option<Permit>,
 }
@@ -59,7 +60,7 @@ enum Stop {
 }
 
 impl Reader {
-    pub async fn run(mut self) {
+    pub async fn run(mut self: Box<Self>) {
         let stopped = self.read().await;
         // All stanzas of its queue reach their fate before anybody counts them (rule 15).
         self.session.inbound.below(1, usize::MAX).await;
@@ -70,44 +71,48 @@ impl Reader {
         // Whoever stopped it closes the connection, with a last word that the client is to read. If nobody does,
         // because a hand-over failed, it is lost all the same: nobody reads it any more.
         if !matches!(stopped, Stop::Lost) {
-            self.socket.linger().await;
+            // Boxed, since only an end needs it.
+            Box::pin(self.socket.linger()).await;
             self.say_lost();
         }
     }
 
     async fn read(&mut self) -> Stop {
-        let mut bucket = Bucket::new(self.settings.rate);
+        loop {
+            // Boxed: a stanza on its way needs ten times what a connection needs that waits for one.
+            if let Some(stop) = Box::pin(self.handle_what_came()).await {
+                return stop;
+            }
+            // Only here is it told to stop: a stanza that was begun reaches its fate.
+            tokio::select! {
+                ready = self.socket.readable() => if ready.is_err() { return Stop::Lost },
+                _ = self.stop.notified() => return Stop::Told,
+            }
+        }
+    }
+
+    /// Reads and handles until nothing more is there.
+    async fn handle_what_came(&mut self) -> Option<Stop> {
         loop {
             // What is in the scanner already (behind the bind, say) comes first.
             if let Some(stop) = self.handle_frames().await {
-                return stop;
+                return Some(stop);
             }
             let read = {
                 let mut buffer = buffers::read_buffer();
                 match self.socket.try_read(&mut buffer) {
-                    Ok(0) => return Stop::Lost,
+                    Ok(0) => return Some(Stop::Lost),
                     Ok(read) => {
                         self.scanner.feed(&buffer[..read]);
-                        Some(read)
+                        read
                     }
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => None,
-                    Err(_) => return Stop::Lost,
-                }
-            };
-            let Some(read) = read else {
-                // Only here is it told to stop: a stanza that was begun reaches its fate.
-                let ready = tokio::select! {
-                    ready = self.socket.readable() => ready,
-                    _ = self.stop.notified() => return Stop::Told,
-                };
-                match ready {
-                    Ok(()) => continue,
-                    Err(_) => return Stop::Lost,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => return None,
+                    Err(_) => return Some(Stop::Lost),
                 }
             };
             self.session.heard(self.router.now());
             self.router.metrics.bytes_in(read);
-            bucket.take(read, &self.router).await;
+            self.bucket.take(read, &self.router).await;
         }
     }
 
@@ -267,14 +272,14 @@ impl Reader {
 
 /// Bytes that may come now; what exceeds them is waited for, which the client feels as a slow server
 /// and not as a lost connection.
-struct Bucket {
+pub struct Bucket {
     rate: Option<(u64, u64)>,
     level: u64,
     at: Instant,
 }
 
 impl Bucket {
-    fn new(rate: Option<(u64, u64)>) -> Bucket {
+    pub fn new(rate: Option<(u64, u64)>) -> Bucket {
         Bucket { rate, level: rate.map_or(0, |(_, burst)| burst), at: Instant::now() }
     }
 

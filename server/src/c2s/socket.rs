@@ -1,13 +1,17 @@
 //! A connection's two directions behind one type, driven by readiness: an idle connection waits
 //! without a read or a write buffer of ours.
 
+use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustls::ServerConnection;
+use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::buffers;
@@ -50,11 +54,17 @@ impl Socket {
         }
     }
 
+    /// One waiter at a time. By polling, because every idle connection carries this wait: tokio's own
+    /// `readable` would need twenty times the memory.
     pub async fn readable(&self) -> io::Result<()> {
+        poll_fn(|context| self.poll_readable(context)).await
+    }
+
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Socket::Plain(stream) | Socket::Tls(stream, _) => stream.readable().await,
-            Socket::Pipe(pipe) => pipe.readable().await,
-            Socket::Closed => Err(closed()),
+            Socket::Plain(stream) | Socket::Tls(stream, _) => stream.poll_read_ready(context),
+            Socket::Pipe(pipe) => pipe.poll_readable(context),
+            Socket::Closed => Poll::Ready(Err(closed())),
         }
     }
 
@@ -69,7 +79,7 @@ impl Socket {
     /// Reads what is there. 0: the peer has closed. `WouldBlock`: nothing is there.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Socket::Plain(stream) => stream.try_read(buffer),
+            Socket::Plain(stream) => read_plain(stream, buffer),
             Socket::Tls(stream, connection) => read_tls(stream, &mut connection.lock(), buffer),
             Socket::Pipe(pipe) => pipe.try_read(buffer),
             Socket::Closed => Err(closed()),
@@ -97,29 +107,31 @@ impl Socket {
     }
 
     /// Sends what TLS held back; `WouldBlock` while some is left.
-    pub fn try_flush(&self) -> io::Result<()> {
+    fn try_flush(&self) -> io::Result<()> {
         match self {
             Socket::Tls(stream, connection) => write_tls(stream, &mut connection.lock()),
             Socket::Plain(_) | Socket::Pipe(_) | Socket::Closed => Ok(()),
         }
     }
 
+    /// Writes and sends all that goes without waiting. `WouldBlock`: what is left is left in `bytes`, or
+    /// in TLS.
+    pub fn try_write_all(&self, bytes: &mut &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let taken = self.try_write(bytes)?;
+            *bytes = &bytes[taken..];
+        }
+        self.try_flush()
+    }
+
     /// Writes everything, waiting where it must.
     pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.try_write(bytes) {
-                Ok(taken) => bytes = &bytes[taken..],
+        loop {
+            match self.try_write_all(&mut bytes) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
-                Err(e) => return Err(e),
+                done => return done,
             }
         }
-        while let Err(e) = self.try_flush() {
-            match e.kind() {
-                io::ErrorKind::WouldBlock => self.writable().await?,
-                _ => return Err(e),
-            }
-        }
-        Ok(())
     }
 
     /// Says goodbye to TLS and closes the sending side, as far as that goes without waiting.
@@ -131,7 +143,7 @@ impl Socket {
         }
         match self {
             Socket::Plain(stream) | Socket::Tls(stream, _) => {
-                let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write);
+                let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
             }
             Socket::Pipe(pipe) => pipe.close(),
             Socket::Closed => {}
@@ -184,6 +196,22 @@ fn closed() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
 
+/// With epoll a read that does not fill the buffer has drained the socket: whoever asks for more waits for
+/// the next event, without asking the kernel.
+fn read_plain(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut last = None;
+    let read = stream.try_io(Interest::READABLE, || {
+        let read = (&*SockRef::from(stream)).read(buffer)?;
+        if cfg!(target_os = "linux") && (1..buffer.len()).contains(&read) {
+            last = Some(read);
+            // By this tokio learns that nothing is left, unless there was an event meanwhile.
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(read)
+    });
+    last.map_or(read, Ok)
+}
+
 fn read_tls(stream: &TcpStream, connection: &mut ServerConnection, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match connection.reader().read(buffer) {
@@ -216,7 +244,7 @@ struct NotWaiting<'a>(&'a TcpStream);
 
 impl Read for NotWaiting<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
+        read_plain(self.0, buffer)
     }
 }
 

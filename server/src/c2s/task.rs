@@ -2,10 +2,11 @@
 //!
 //! It outlives connections: between two of them the session sleeps, and what comes for it is held.
 
+use std::io::{self, ErrorKind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use xmpp_core::Kind;
 use xmpp_core::sm::{self, Outgoing};
@@ -23,6 +24,8 @@ use crate::telemetry::labels::SessionState;
 
 /// One write carries at most about this much.
 const WRITE_BYTES: usize = 64 * 1024;
+/// What is kept for the next answer to `<r/>`. A resumption leaves much more.
+const KEPT_DUE_BYTES: usize = 64;
 
 /// How the task treats its session; from the configuration, at bind.
 #[derive(Debug, Clone)]
@@ -41,7 +44,6 @@ pub struct Task {
     pub(super) c2s: Arc<C2s>,
     pub(super) router: Arc<Router>,
     pub(super) session: Arc<Session>,
-    pub(super) mail: mpsc::Receiver<Arc<Delivery>>,
     pub(super) settings: Arc<TaskSettings>,
     pub(super) connection: Option<Connection>,
     pub(super) hold: Hold,
@@ -49,8 +51,6 @@ pub struct Task {
     pub(super) inactive: bool,
     /// Everything held is to be written, and then the mailbox.
     pub(super) flushing: bool,
-    /// Received from the mailbox and not yet looked at.
-    pub(super) peeked: Option<Arc<Delivery>>,
     /// Bytes of the stream itself, written before anything else.
     pub(super) due: Vec<u8>,
     /// With stream management: what was written and not acknowledged.
@@ -73,18 +73,28 @@ pub(super) struct Unacknowledged {
     pub(super) resume: Option<Duration>,
 }
 
-/// What the task waits for next.
-enum Next {
-    Mail(Option<Arc<Delivery>>),
-    Woken,
-    Deadline,
+/// What became of what there was to write.
+enum Written {
+    /// There was nothing, or nobody to write to.
+    Nothing,
+    Done,
+    /// The peer takes no more for now.
+    Stalled(Batch),
+}
+
+/// What is written in one go.
+struct Batch {
+    out: buffers::WriteBuffer,
+    /// So many of its bytes are written.
+    sent: usize,
+    /// Messages in it that are taken as soon as all of it is written.
+    messages: Vec<Arc<Delivery>>,
 }
 
 impl Task {
     pub fn new(
         c2s: Arc<C2s>,
         session: Arc<Session>,
-        mail: mpsc::Receiver<Arc<Delivery>>,
         settings: Arc<TaskSettings>,
         connection: Connection,
     ) -> Task {
@@ -94,13 +104,11 @@ impl Task {
             c2s,
             router,
             session,
-            mail,
             settings,
             connection,
             hold: Hold::default(),
             inactive: false,
             flushing: false,
-            peeked: None,
             due: Vec::new(),
             unacknowledged: None,
             sleeps_until: None,
@@ -109,42 +117,48 @@ impl Task {
         }
     }
 
-    pub async fn run(mut self) {
+    /// Every idle session carries this future: what it needs only now and then is boxed.
+    pub async fn run(mut self: Box<Self>) {
         self.router.metrics.sessions.of(SessionState::Connected).add(1);
+        // Of one session all its life: a deadline mostly moves on, which costs nothing before it is due.
+        let mut timer = pin!(tokio::time::sleep_until(self.deadline()));
         let end = loop {
             self.hear();
             if let Some(end) = self.session.ended() {
                 break end;
             }
-            if self.write_due().await {
-                continue;
+            match self.write_due() {
+                Written::Nothing => {}
+                Written::Done => {
+                    // A busy mailbox leaves the thread to others now and then.
+                    tokio::task::coop::consume_budget().await;
+                    continue;
+                }
+                Written::Stalled(batch) => {
+                    Box::pin(self.write_rest(batch)).await;
+                    continue;
+                }
             }
-            match self.next().await {
-                Next::Mail(delivery) => self.peeked = delivery,
-                Next::Woken => {}
-                Next::Deadline => self.deadline_passed(),
+            let deadline = self.deadline();
+            if deadline < timer.deadline() {
+                timer.as_mut().reset(deadline);
+            }
+            tokio::select! {
+                _ = self.session.wake.notified() => {}
+                _ = timer.as_mut() => {
+                    self.deadline_passed();
+                    let deadline = self.deadline();
+                    timer.as_mut().reset(deadline);
+                }
             }
         };
-        self.finish(end).await;
-    }
-
-    async fn next(&mut self) -> Next {
-        let takes = match self.connection {
-            Some(_) => !self.is_blocked(),
-            None => self.hold.len() < self.settings.unacknowledged_stanzas,
-        };
-        let deadline = self.deadline();
-        tokio::select! {
-            delivery = self.mail.recv(), if takes && self.peeked.is_none() => Next::Mail(delivery),
-            _ = self.session.wake.notified() => Next::Woken,
-            _ = tokio::time::sleep_until(deadline) => Next::Deadline,
-        }
+        Box::pin(self.finish(end)).await;
     }
 
     /// Takes in what the reader has said.
     pub(super) fn hear(&mut self) {
-        let Said { attach, lost, acknowledged, answers_due, enable, active, bytes } =
-            self.session.link.take();
+        let Some(said) = self.session.link.take() else { return };
+        let Said { attach, lost, acknowledged, answers_due, enable, active, bytes } = *said;
         if let Some(generation) = lost
             && self.connection.as_ref().is_some_and(|c| c.generation == generation)
         {
@@ -174,35 +188,48 @@ impl Task {
         self.due.extend_from_slice(&bytes.unwrap_or_default());
     }
 
-    /// Writes what there is to write. False when there was nothing, or nobody to write to.
-    async fn write_due(&mut self) -> bool {
+    /// Writes what there is to write, as far as that goes without waiting.
+    fn write_due(&mut self) -> Written {
         let Some(connection) = &self.connection else {
             self.hold_mail();
-            return false;
+            return Written::Nothing;
         };
         let socket = connection.socket.clone();
-        let mut out = buffers::write_buffer();
-        out.0.append(&mut self.due);
-        let mut written = Vec::new();
-        while out.0.len() < WRITE_BYTES && !self.is_blocked() {
+        let mut batch = Batch { out: buffers::write_buffer(), sent: 0, messages: Vec::new() };
+        let out = &mut batch.out.0;
+        out.append(&mut self.due);
+        self.due.shrink_to(KEPT_DUE_BYTES);
+        while out.len() < WRITE_BYTES && !self.is_blocked() {
             let Some(delivery) = self.next_delivery() else { break };
-            self.encode(delivery, &mut out.0, &mut written);
+            self.encode(delivery, out, &mut batch.messages);
         }
-        if out.0.is_empty() {
-            return false;
+        if out.is_empty() {
+            return Written::Nothing;
         }
-        let idle = out.0.len() < WRITE_BYTES;
-        self.request_acknowledgement(idle, &mut out.0);
-        self.router.metrics.bytes_out(out.0.len());
-        match self.write(&socket, &out.0).await {
-            true => written.iter().for_each(|delivery| self.taken(delivery)),
-            // What was not surely written was not taken: it waits for the next session.
-            false => {
-                written.into_iter().for_each(|delivery| self.keep(delivery));
-                self.lose_connection();
-            }
+        let idle = out.len() < WRITE_BYTES;
+        self.request_acknowledgement(idle, out);
+        self.router.metrics.bytes_out(out.len());
+        match batch.send(&socket) {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Written::Stalled(batch),
+            sent => self.sent(batch, sent.is_ok()),
         }
-        true
+        Written::Done
+    }
+
+    /// Writes what the peer did not take at once.
+    async fn write_rest(&mut self, mut batch: Batch) {
+        let Some(socket) = self.connection.as_ref().map(|c| c.socket.clone()) else { return };
+        let written = self.wait_and_write(&socket, &mut batch).await;
+        self.sent(batch, written);
+    }
+
+    fn sent(&mut self, batch: Batch, written: bool) {
+        if written {
+            return batch.messages.iter().for_each(|delivery| self.taken(delivery));
+        }
+        // What was not surely written was not taken: it waits for the next session.
+        batch.messages.into_iter().for_each(|delivery| self.keep(delivery));
+        self.lose_connection();
     }
 
     pub(super) fn encode(
@@ -244,7 +271,7 @@ impl Task {
                     None => self.flushing = false,
                 }
             }
-            let delivery = self.peeked.take().or_else(|| self.mail.try_recv().ok())?;
+            let delivery = self.session.take()?;
             if !self.inactive && self.hold.is_empty() {
                 return Some(delivery);
             }
@@ -260,7 +287,7 @@ impl Task {
     /// While nobody is connected, what comes is held, presence merged.
     fn hold_mail(&mut self) {
         while self.hold.len() < self.settings.unacknowledged_stanzas {
-            let Some(delivery) = self.peeked.take().or_else(|| self.mail.try_recv().ok()) else { return };
+            let Some(delivery) = self.session.take() else { return };
             self.hold_back(delivery);
             if self.hold.len() == self.settings.unacknowledged_stanzas {
                 self.router.metrics.refused(Bound::UnacknowledgedStanzas);
@@ -292,24 +319,10 @@ impl Task {
         }
     }
 
-    pub(super) async fn write(&self, socket: &Socket, mut bytes: &[u8]) -> bool {
+    /// True when all of it was written.
+    async fn wait_and_write(&self, socket: &Socket, batch: &mut Batch) -> bool {
         let mut stalled = Instant::now() + self.settings.write_timeout;
         loop {
-            let attempt = match bytes.is_empty() {
-                false => socket.try_write(bytes).map(|taken| {
-                    bytes = &bytes[taken..];
-                    stalled = Instant::now() + self.settings.write_timeout;
-                }),
-                true => match socket.try_flush() {
-                    Ok(()) => return true,
-                    Err(e) => Err(e),
-                },
-            };
-            match attempt {
-                Ok(()) => continue,
-                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(_) => return false,
-            }
             tokio::select! {
                 ready = socket.writable() => if ready.is_err() { return false },
                 _ = self.session.wake.notified() => {
@@ -321,6 +334,15 @@ impl Task {
                     return false;
                 }
             }
+            let sent = batch.sent;
+            match batch.send(socket) {
+                Ok(()) => return true,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return false,
+            }
+            if batch.sent > sent {
+                stalled = Instant::now() + self.settings.write_timeout;
+            }
         }
     }
 
@@ -331,5 +353,15 @@ impl Task {
         {
             self.router.store.taken(self.session.account, id);
         }
+    }
+}
+
+impl Batch {
+    /// Writes on from where it stands. `WouldBlock`: not all is written.
+    fn send(&mut self, socket: &Socket) -> io::Result<()> {
+        let mut left = self.out.0.get(self.sent..).unwrap_or_default();
+        let done = socket.try_write_all(&mut left);
+        self.sent = self.out.0.len() - left.len();
+        done
     }
 }

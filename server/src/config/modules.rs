@@ -1,5 +1,6 @@
 //! `[modules]`: one section per module that has something to set.
 
+use super::words::words;
 use super::{Limit, Uri};
 
 settings! {
@@ -11,6 +12,8 @@ settings! {
         section contact: Contact = Contact::default();
         /// Messages for those who are away (XEP-0160).
         section offline: Offline = Offline::default();
+        /// Message archives (XEP-0313).
+        section mam: Mam = Mam::default();
         /// Copies to one's own other sessions (XEP-0280).
         section carbons: Carbons = Carbons::default();
         /// Clients that say they are not looked at (XEP-0352).
@@ -73,6 +76,32 @@ settings! {
     pub struct Offline {
         /// Whether a message waits for an account that is away; else its sender gets `service-unavailable`.
         restart enabled: bool = true;
+    }
+}
+
+settings! {
+    /// Message archives (XEP-0313).
+    pub struct Mam {
+        /// Whether accounts have archives. An account with one has every message saved before it is delivered.
+        restart enabled: bool = true;
+        /// What is archived for an account that has said nothing: "always", "roster" (messages from and to
+        /// its contacts) or "never".
+        now default: Archiving = Archiving::Always;
+        /// Messages in a page whose size the client does not say.
+        now default_page: u32 = 50, in 1..=1_000;
+        /// Messages in the largest page. A page ends sooner when it has a mebibyte.
+        now max_page: u32 = 250, in 1..=1_000;
+        /// Addresses that an account's preferences may name.
+        now preference_addresses: u32 = 1_000, in 0..=100_000;
+    }
+}
+
+words! {
+    /// What is archived for those whom an account's preferences do not name (XEP-0441 section 2.1).
+    pub enum Archiving {
+        Always = "always",
+        Roster = "roster",
+        Never = "never",
     }
 }
 

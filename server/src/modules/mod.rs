@@ -12,6 +12,7 @@ mod delay;
 mod disco;
 mod last_activity;
 mod legacy_session;
+mod mam;
 mod offline;
 mod ping;
 mod presence;
@@ -68,6 +69,7 @@ pub fn install(parts: &Parts) -> Result<Host, Vec<String>> {
 
     // Records.
     add(on.offline.enabled, Arc::new(offline::Offline::new(live())));
+    add(on.mam.enabled, Arc::new(mam::Mam::new(live())));
 
     // Copies.
     add(on.carbons.enabled, Arc::new(carbons::Carbons::default()));

@@ -15,7 +15,7 @@ use crate::host::{HostBuilder, Module, Scope};
 use crate::router::hooks::{Answer, Letter, OnArrived, Verdict};
 use crate::router::storable::is_queued;
 use crate::router::{Router, wait};
-use crate::storage::{AccountNumber, Owner};
+use crate::storage::AccountNumber;
 use crate::telemetry::bound::Bound;
 use places::Places;
 
@@ -47,7 +47,7 @@ impl OnArrived for Offline {
             return Answer::Now(Verdict::Pass);
         };
         let (number, jid) = (recipient.number, recipient.jid.clone());
-        letter.owners.push(Owner::queued(number));
+        letter.owner(number).role.waits = true;
         let entries = router.cluster.find(&jid);
         let addressed = |entry: &cluster::Entry| letter.stanza.to.as_ref().is_some_and(|to| *to == entry.jid);
         match entries.iter().any(|e| e.presence == Presence::Willing || addressed(e)) {

@@ -95,7 +95,10 @@ impl Router {
                 return None;
             }
         };
-        let mut stanza = self.with_stanza_id(&stanza, Some(session.account), Some(waiting.id));
+        let mut stanza = match self.shows_id(waiting.archived) {
+            true => self.with_stanza_id(&stanza, &session.jid.bare(), session.account, waiting.id),
+            false => stanza,
+        };
         add_delay(&mut stanza, session.jid.domain(), waiting.time);
         Some(stanza)
     }

@@ -13,7 +13,7 @@ use xmpp_core::Jid;
 use super::hooks::{Letter, Verdict};
 use super::{Fate, Router, wait};
 use crate::session::Session;
-use crate::storage::{Draft, MessageId};
+use crate::storage::Draft;
 
 /// Letters that may wait for the committing task. A sender of one more waits.
 pub(super) const QUEUE: usize = 8_192;
@@ -23,14 +23,29 @@ const BATCH: usize = 512;
 /// A letter on its way through a commit.
 pub(super) struct Pending {
     letter: Letter,
-    to: Jid,
+    behind: Behind,
     bytes: usize,
+}
+
+/// What comes behind the save.
+enum Behind {
+    Deliver(Jid),
+    /// Only its sender's archive has it.
+    GiveUp(Verdict),
 }
 
 impl Pending {
     pub(super) fn new(letter: Letter, to: Jid) -> Pending {
+        Pending::before(letter, Behind::Deliver(to))
+    }
+
+    pub(super) fn given_up(letter: Letter, verdict: Verdict) -> Pending {
+        Pending::before(letter, Behind::GiveUp(verdict))
+    }
+
+    fn before(letter: Letter, behind: Behind) -> Pending {
         let bytes = letter.stanza.payload.len_bytes() + 200;
-        Pending { letter, to, bytes }
+        Pending { letter, behind, bytes }
     }
 
     fn draft(&self) -> Option<Draft> {
@@ -76,11 +91,15 @@ impl Router {
             tracing::warn!(%error, messages, "messages were not saved; their senders are told to wait");
         }
         let mut ids = saved.as_ref().map(|ids| ids.iter().copied()).ok();
-        for Pending { letter, to, bytes } in batch.drain(..) {
+        for Pending { mut letter, behind, bytes } in batch.drain(..) {
             let (session, came) = (letter.session().cloned(), letter.came);
             match (letter.owners.is_empty(), &mut ids) {
-                (true, _) => self.deliver_passed(letter, &to),
-                (false, Some(ids)) => self.deliver_saved(letter, &to, ids.next()),
+                (true, _) => self.go_on(letter, behind),
+                (false, Some(ids)) => {
+                    letter.saved = ids.next();
+                    debug_assert!(letter.saved.is_some(), "a store gives an id for each draft");
+                    self.go_on(letter, behind);
+                }
                 (false, None) => drop(self.conclude(&letter, Verdict::Refuse(wait()))),
             }
             if let Some(session) = session {
@@ -90,15 +109,11 @@ impl Router {
         }
     }
 
-    fn deliver_saved(self: &Arc<Self>, letter: Letter, to: &Jid, id: Option<MessageId>) {
-        debug_assert!(id.is_some(), "a store gives an id for each draft");
-        self.deliver(&letter, to, id);
-    }
-
-    /// What needed no save, in its turn.
-    fn deliver_passed(self: &Arc<Self>, letter: Letter, to: &Jid) {
-        if !self.deliver(&letter, to, None) {
-            self.untaken(&letter);
+    /// Behind the save, or in the turn of what needed none.
+    fn go_on(self: &Arc<Self>, letter: Letter, behind: Behind) {
+        match behind {
+            Behind::Deliver(to) => self.deliver(&letter, &to),
+            Behind::GiveUp(verdict) => drop(self.conclude(&letter, verdict)),
         }
     }
 }

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use cluster::Entry;
 use smallvec::SmallVec;
-use xmpp_core::{Jid, Kind, Stanza};
+use xmpp_core::{BareJid, Jid, Kind, Stanza};
 
 use super::Router;
 use super::hooks::{Delivered, Letter};
@@ -15,26 +16,36 @@ use crate::storage::{AccountNumber, MessageId};
 type Given = SmallVec<[Arc<Session>; 4]>;
 
 impl Router {
-    /// Delivers a message that is saved (`id`) or that needs no save. False when nobody took it.
-    pub(super) fn deliver(self: &Arc<Self>, letter: &Letter, to: &Jid, id: Option<MessageId>) -> bool {
-        let owner = letter.recipient.as_ref().map(|r| r.number);
-        let stanza = self.with_stanza_id(&letter.stanza, owner, id);
-        let delivery = Arc::new(Delivery::saved(stanza, letter.time, id));
-        let given = self.give(&delivery, to);
-        if given.is_empty() && id.is_none() {
-            // It is gone: no session of its recipient gets a copy of what its sender hears is refused.
-            self.undelivered(letter);
-            return false;
+    /// Delivers a message that is saved or that needs no save.
+    pub(super) fn deliver(self: &Arc<Self>, letter: &Letter, to: &Jid) {
+        // What only the sender's archive keeps does not wait for its recipient.
+        let saved = letter.recipients().zip(letter.saved);
+        let stanza = match (saved, &letter.recipient) {
+            (Some((owner, id)), Some(recipient)) if self.shows_id(owner.role.archived) => {
+                self.with_stanza_id(&letter.stanza, &recipient.jid, owner.account, id)
+            }
+            _ => letter.stanza.clone(),
+        };
+        let delivery = Arc::new(Delivery::saved(stanza, letter.time, saved.map(|(_, id)| id)));
+        let given = self.give(&delivery, to, &self.cluster.find(&to.bare()));
+        if given.is_empty() && saved.is_none() {
+            self.untaken(letter);
+        } else {
+            self.after_delivery(letter, &delivery, &given);
         }
-        self.after_delivery(letter, &delivery, &given);
-        !given.is_empty()
     }
 
-    /// Delivers without a save. Gives the letter back when nobody took it and it is of the kind that
-    /// is queued: then it is to be saved now, and the modules are called behind that.
-    pub(super) fn deliver_unsaved(self: &Arc<Self>, letter: Letter, to: &Jid) -> Option<Letter> {
+    /// Delivers without a save to some of `entries`, which are the account's sessions as of now. Gives the
+    /// letter back when nobody took it and it is of the kind that is queued: then it is to be saved now, and
+    /// the modules are called behind that.
+    pub(super) fn deliver_unsaved(
+        self: &Arc<Self>,
+        letter: Letter,
+        to: &Jid,
+        entries: &[Entry],
+    ) -> Option<Letter> {
         let delivery = Arc::new(Delivery::new(letter.stanza.clone(), letter.time));
-        let given = self.give(&delivery, to);
+        let given = self.give(&delivery, to, entries);
         if !given.is_empty() {
             self.after_delivery(&letter, &delivery, &given);
             return None;
@@ -42,15 +53,13 @@ impl Router {
         if !letter.owners.is_empty() {
             return Some(letter);
         }
-        self.undelivered(&letter);
         self.untaken(&letter);
         None
     }
 
     /// A session that is gone by now is passed over. What is saved waits for the next one that asks.
-    fn give(&self, delivery: &Arc<Delivery>, to: &Jid) -> Given {
-        let entries = self.cluster.find(&to.bare());
-        let Targets::Sessions(targets) = targets(&delivery.stanza, to, &entries) else { return Given::new() };
+    fn give(&self, delivery: &Arc<Delivery>, to: &Jid, entries: &[Entry]) -> Given {
+        let Targets::Sessions(targets) = targets(&delivery.stanza, to, entries) else { return Given::new() };
         let sessions = targets.iter().filter_map(|entry| self.sessions.find(entry.session));
         sessions.filter(|session| session.put(delivery.clone()) == Put::Put).collect()
     }
@@ -60,6 +69,7 @@ impl Router {
             stanza: &delivery.stanza,
             sent: &letter.stanza,
             saved: delivery.saved,
+            in_senders_archive: letter.in_senders_archive(),
             time: delivery.time,
             recipient: letter.recipient.as_ref().map(|r| &r.jid),
             sender: letter.session(),
@@ -80,6 +90,7 @@ impl Router {
                 stanza: &letter.stanza,
                 sent: &letter.stanza,
                 saved: None,
+                in_senders_archive: letter.in_senders_archive(),
                 time: letter.time,
                 recipient: None,
                 sender: letter.session(),
@@ -97,6 +108,7 @@ impl Router {
                 stanza: &error.stanza,
                 sent: &error.stanza,
                 saved: None,
+                in_senders_archive: None,
                 time: error.time,
                 recipient: Some(&session.jid.bare()),
                 sender: None,
@@ -107,18 +119,22 @@ impl Router {
         }
     }
 
-    /// The message with the recipient's own `<stanza-id/>` (messages.md, rule 7).
-    pub(super) fn with_stanza_id(
+    /// An account with an archive gets ids of what is in it, one without of everything that is saved for
+    /// it (messages.md, rule 7).
+    pub(super) fn shows_id(&self, archived: bool) -> bool {
+        archived || !self.host().has_archives
+    }
+
+    /// The message with an account's own `<stanza-id/>`.
+    pub fn with_stanza_id(
         &self,
         stanza: &Stanza,
-        owner: Option<AccountNumber>,
-        id: Option<MessageId>,
+        by: &BareJid,
+        owner: AccountNumber,
+        id: MessageId,
     ) -> Stanza {
         let mut stanza = stanza.clone();
-        if let (Some(owner), Some(id), Some(to)) = (owner, id, &stanza.to) {
-            let element = self.stanza_ids.element(&to.bare(), owner, id);
-            stanza.payload.push_raw(&element);
-        }
+        stanza.payload.push_raw(&self.stanza_ids.element(by, owner, id));
         stanza
     }
 }

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 
 use cluster::SessionId;
-use smallvec::smallvec;
-use tokio::time::Instant;
 use xmpp_core::{Kind, Stanza, StanzaError, Type, ns};
 
 use super::Router;
@@ -78,16 +76,9 @@ impl Router {
         let mut stanza = delivery.stanza.clone();
         // Another session is given it at once, but it came long ago.
         add_delay(&mut stanza, session.jid.domain(), delivery.time);
-        let letter = Letter {
-            stanza,
-            sender: Sender::Server,
-            sender_account: None,
-            owners: smallvec![Owner::queued(recipient.number)],
-            recipient: Some(recipient),
-            time: delivery.time,
-            came: Instant::now(),
-            place: None,
-        };
+        let mut letter = Letter::new(stanza, Sender::Server, delivery.time);
+        letter.owners.push(Owner::queued(recipient.number));
+        letter.recipient = Some(recipient);
         // Not to the full address: that session is gone.
         self.commit(Pending::new(letter, session.jid.to_bare())).await;
     }

@@ -3,7 +3,9 @@
 //! The order in which modules are called is the order of lines in `modules/mod.rs`.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -13,7 +15,7 @@ use xmpp_core::{BareJid, Element, Jid, Stanza, StanzaError};
 use crate::accounts::AccountInfo;
 use crate::router::Router;
 use crate::session::{Delivery, Session};
-use crate::storage::{Fut, Millis, Owner};
+use crate::storage::{AccountNumber, Fut, MessageId, Millis, Owner, Peer, Role};
 
 /// A hook's answer: mostly at once, and only where a store must be asked, later.
 pub enum Answer<'a, T> {
@@ -26,10 +28,31 @@ impl<'a, T> Answer<'a, T> {
         Answer::Later(Box::pin(future))
     }
 
-    pub async fn get(self) -> T {
-        match self {
-            Answer::Now(value) => value,
-            Answer::Later(future) => future.await,
+    pub fn get(self) -> Awaited<'a, T> {
+        Awaited(Some(self))
+    }
+}
+
+/// An answer that is waited for. By hand, since every stanza asks every hook: the compiler makes nothing of
+/// an answer that is there at once, and a call and a state of an `async fn`.
+pub struct Awaited<'a, T>(Option<Answer<'a, T>>);
+
+impl<T: Unpin> Future for Awaited<'_, T> {
+    type Output = T;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        match self.0.take() {
+            Some(Answer::Now(value)) => Poll::Ready(value),
+            Some(Answer::Later(mut future)) => {
+                let polled = future.as_mut().poll(context);
+                if polled.is_pending() {
+                    self.0 = Some(Answer::Later(future));
+                }
+                polled
+            }
+            // It was there before: nobody asks twice.
+            None => Poll::Pending,
         }
     }
 }
@@ -71,9 +94,52 @@ pub struct Letter {
     pub came: Instant,
     /// What a hook holds for it until its fate is decided.
     pub place: Option<Box<dyn Send + Sync>>,
+    /// Its id, once it is saved.
+    pub saved: Option<MessageId>,
 }
 
 impl Letter {
+    pub fn new(stanza: Stanza, sender: Sender, time: Millis) -> Letter {
+        Letter {
+            stanza,
+            sender,
+            sender_account: None,
+            recipient: None,
+            owners: SmallVec::new(),
+            time,
+            came: Instant::now(),
+            place: None,
+            saved: None,
+        }
+    }
+
+    /// What the message is to an account, which becomes an owner of it by this.
+    pub fn owner(&mut self, account: AccountNumber) -> &mut Owner {
+        let at = match self.owners.iter().position(|owner| owner.account == account) {
+            Some(at) => at,
+            None => {
+                self.owners.push(Owner { account, role: Role::default(), peer: Peer::default() });
+                self.owners.len() - 1
+            }
+        };
+        &mut self.owners[at]
+    }
+
+    /// What it is to its recipient, where that keeps it.
+    pub fn recipients(&self) -> Option<&Owner> {
+        let recipient = self.recipient.as_ref()?.number;
+        self.owners
+            .iter()
+            .find(|owner| owner.account == recipient && (owner.role.waits || owner.role.archived))
+    }
+
+    /// The sender's archive and the message's id in it, once it is saved there.
+    pub fn in_senders_archive(&self) -> Option<(AccountNumber, MessageId)> {
+        let sender = self.sender_account.as_ref()?.number;
+        let own = self.owners.iter().find(|owner| owner.account == sender && owner.role.sent)?;
+        self.saved.map(|id| (own.account, id))
+    }
+
     pub fn session(&self) -> Option<&Arc<Session>> {
         match &self.sender {
             Sender::Session(session) => Some(session),
@@ -98,7 +164,9 @@ pub struct Delivered<'a> {
     pub stanza: &'a Stanza,
     /// As it was sent.
     pub sent: &'a Stanza,
-    pub saved: Option<crate::storage::MessageId>,
+    pub saved: Option<MessageId>,
+    /// Where its sender's archive has it.
+    pub in_senders_archive: Option<(AccountNumber, MessageId)>,
     pub time: Millis,
     /// The local account it was addressed to, if it was one of ours.
     pub recipient: Option<&'a BareJid>,
@@ -157,6 +225,8 @@ pub struct Iq<'a> {
     pub session: Option<&'a Arc<Session>>,
     /// See [`Iq::then`].
     pub behind: Mutex<Option<Fut<'static, ()>>>,
+    /// See [`Iq::answer_later`].
+    pub later: Mutex<Option<Fut<'static, IqResult>>>,
 }
 
 /// For whom an IQ is.
@@ -186,6 +256,12 @@ impl Iq<'_> {
             Target::Own(account) => Ok(account),
             _ => Err(error),
         }
+    }
+
+    /// The answer takes until its asker reads on: the asker's next stanza is not to wait for it, which may
+    /// be the acknowledgement that makes room. What the hook itself returns is then of no account.
+    pub fn answer_later(&self, answer: impl Future<Output = IqResult> + Send + 'static) {
+        *self.later.lock() = Some(Box::pin(answer));
     }
 
     /// To be done once the answer is in the asker's mailbox, and before its next stanza is read.

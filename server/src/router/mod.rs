@@ -21,10 +21,10 @@ mod stanza_id;
 pub mod storable;
 mod turns;
 
-use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
+use ahash::HashMap;
 use arc_swap::ArcSwap;
 use cluster::Cluster;
 use smallvec::SmallVec;
@@ -166,16 +166,9 @@ impl Router {
             Ok(account) => account,
             Err(_) => return self.refuse(&Sender::Session(session.clone()), &stanza, &wait()),
         };
-        let mut letter = Letter {
-            stanza,
-            sender: Sender::Session(session.clone()),
-            sender_account: account,
-            recipient: None,
-            owners: SmallVec::new(),
-            time: self.now(),
-            came,
-            place: None,
-        };
+        let mut letter = Letter::new(stanza, Sender::Session(session.clone()), self.now());
+        letter.sender_account = account;
+        letter.came = came;
         for (_, hook) in &self.host().sent {
             match hook.on_sent(&mut letter, self).get().await {
                 Verdict::Pass => {}
@@ -195,17 +188,7 @@ impl Router {
     /// A stanza of the server's own, or of the operator's, in the name of its `from`: as if it had
     /// been sent, without the hooks of SENT.
     pub async fn send(self: &Arc<Self>, stanza: Stanza) -> Fate {
-        let letter = Letter {
-            stanza,
-            sender: Sender::Server,
-            sender_account: None,
-            recipient: None,
-            owners: SmallVec::new(),
-            time: self.now(),
-            came: Instant::now(),
-            place: None,
-        };
-        self.arrive(letter).await
+        self.arrive(Letter::new(stanza, Sender::Server, self.now())).await
     }
 
     /// Where a stanza is for a domain of ours: ARRIVED, and then what its kind does.
@@ -218,7 +201,7 @@ impl Router {
         };
         if !self.is_served(to.domain()) {
             let error = StanzaError::new(Condition::RemoteServerNotFound);
-            return self.conclude(&letter, Verdict::Refuse(error));
+            return self.give_up(letter, Verdict::Refuse(error)).await;
         }
         if to.local().is_some() {
             match self.accounts.find(&to.bare()).get().await {
@@ -229,7 +212,7 @@ impl Router {
         for (_, hook) in &self.host().arrived {
             match hook.on_arrived(&mut letter, self).get().await {
                 Verdict::Pass => {}
-                verdict => return self.conclude(&letter, verdict),
+                verdict => return self.give_up(letter, verdict).await,
             }
         }
         match letter.stanza.kind {

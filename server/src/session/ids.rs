@@ -24,7 +24,7 @@ impl Ids {
     }
 
     pub fn contains(&self, id: MessageId) -> bool {
-        self.0.binary_search(&id).is_ok()
+        self.0.back().is_some_and(|last| id <= *last) && self.0.binary_search(&id).is_ok()
     }
 
     /// True when it was there.

@@ -12,7 +12,7 @@ use crate::c2s::socket::Socket;
 
 #[derive(Default)]
 pub struct Link {
-    said: Mutex<Said>,
+    said: Mutex<Option<Box<Said>>>,
     reader: Mutex<Option<Reader>>,
     /// Nobody is connected: the session waits to be resumed.
     sleeping: AtomicBool,
@@ -64,18 +64,18 @@ struct Reader {
 
 impl Link {
     pub fn say(&self, session: &Session, what: impl FnOnce(&mut Said)) {
-        what(&mut self.said.lock());
+        what(self.said.lock().get_or_insert_default());
         session.wake.notify_one();
     }
 
-    pub fn take(&self) -> Said {
-        std::mem::take(&mut self.said.lock())
+    pub fn take(&self) -> Option<Box<Said>> {
+        self.said.lock().take()
     }
 
     /// Has somebody said that the connection is gone, or that another takes its place?
     pub fn replaces_connection(&self) -> bool {
         let said = self.said.lock();
-        said.attach.is_some() || said.lost.is_some()
+        said.as_ref().is_some_and(|said| said.attach.is_some() || said.lost.is_some())
     }
 
     pub fn is_sleeping(&self) -> bool {

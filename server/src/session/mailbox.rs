@@ -1,6 +1,7 @@
 //! A session's mailbox: bounded in stanzas and bytes, and nobody waits on it but the session's own
 //! tasks.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -10,6 +11,9 @@ use xmpp_core::{Kind, Stanza};
 use super::{BEHIND_BACKLOG, Backlog, End, Full, REMEMBERED_IDS, Session, State};
 use crate::storage::{MessageId, Millis};
 
+/// An empty mailbox keeps memory for so many stanzas; what a burst took is given back.
+const KEPT_CAPACITY: usize = 16;
+
 /// A stanza for one session. Shared where several sessions get the same bytes.
 pub struct Delivery {
     pub stanza: Stanza,
@@ -17,8 +21,10 @@ pub struct Delivery {
     pub saved: Option<MessageId>,
     /// When it came to the server.
     pub time: Millis,
-    /// A copy for information (a carbon): its end is nobody's loss.
+    /// A copy for information (a carbon, an archive's result): its end is nobody's loss.
     pub copy: bool,
+    /// It was asked for, and is given whether or not the session was given the same message before.
+    pub asked_for: bool,
     /// About what it weighs in a queue.
     pub bytes: u32,
     /// One of the sessions that share it has taken it.
@@ -42,7 +48,7 @@ pub struct MailboxBounds {
     pub stanzas: usize,
     pub bytes: usize,
     queued_bytes: AtomicUsize,
-    /// Told when something was taken out.
+    /// Told when half of it is free again, and when the session ends.
     room: Notify,
 }
 
@@ -61,6 +67,7 @@ impl Delivery {
             saved: None,
             time,
             copy: false,
+            asked_for: false,
             bytes,
             taken: AtomicBool::new(false),
             original: None,
@@ -76,6 +83,11 @@ impl Delivery {
         let saved = of.and_then(|original| original.saved);
         let original = of.filter(|_| saved.is_none()).cloned();
         Delivery { saved, copy: true, original, ..Delivery::new(stanza, time) }
+    }
+
+    /// An archive's result; `id` where the message still waits for the account: it is taken by this too.
+    pub fn result(stanza: Stanza, time: Millis, id: Option<MessageId>) -> Delivery {
+        Delivery { saved: id, copy: true, asked_for: true, ..Delivery::new(stanza, time) }
     }
 
     pub fn note_taken(&self) {
@@ -109,7 +121,7 @@ impl Session {
                 false if delivery.saved.is_some() => *again = true,
                 false => {
                     state.end = Some(End::Slow(Full::Stanzas));
-                    self.wake.notify_one();
+                    self.wake_for_end();
                     return Put::Full;
                 }
             }
@@ -123,15 +135,29 @@ impl Session {
         self.put_when_room(|| Some((delivery, ()))).await
     }
 
+    /// As `put_waiting`, but does not wait: `None` when there is no room now.
+    pub fn put_if_room(&self, delivery: &Arc<Delivery>) -> Option<Put> {
+        Some(match self.try_keep_place()? {
+            true => self.put_in_place(|| Some((delivery.clone(), ()))),
+            false => Put::Gone,
+        })
+    }
+
     /// As `put_waiting`, for what is to be read only when there is room. `read` may give something that
     /// is kept until what it read is in the mailbox: a lock.
     pub async fn put_when_room<G>(&self, read: impl FnOnce() -> Option<(Arc<Delivery>, G)>) -> Put {
-        if !self.has_room() && !self.wait_for_room().await {
-            return Put::Gone;
+        match self.keep_place().await {
+            true => self.put_in_place(read),
+            false => Put::Gone,
         }
-        let Ok(permit) = self.mail.reserve().await else { return Put::Gone };
-        let Some((delivery, _kept)) = read() else { return Put::Put };
+    }
+
+    /// Behind `try_keep_place`.
+    fn put_in_place<G>(&self, read: impl FnOnce() -> Option<(Arc<Delivery>, G)>) -> Put {
+        let read = read();
         let mut state = self.state.lock();
+        state.kept_places -= 1;
+        let Some((delivery, _kept)) = read else { return Put::Put };
         if state.end.is_some() {
             return Put::Gone;
         }
@@ -139,31 +165,35 @@ impl Session {
             return Put::Put;
         }
         self.bounds.queued_bytes.fetch_add(delivery.bytes as usize, Ordering::Relaxed);
-        permit.send(delivery);
+        self.push(&mut state, delivery);
         Put::Put
+    }
+
+    /// Waits for room, and keeps a place for a stanza. False when the session ended.
+    async fn keep_place(&self) -> bool {
+        loop {
+            let room = self.bounds.room.notified();
+            tokio::pin!(room);
+            // Before the look: what is taken out behind it is heard of.
+            room.as_mut().enable();
+            match self.try_keep_place() {
+                Some(kept) => return kept,
+                None => room.await,
+            }
+        }
     }
 
     /// What a session asks for fills half of its mailbox at most: the other half is for the others, who
     /// do not wait and at whose first failure the session ends.
-    fn has_room(&self) -> bool {
-        self.queued_stanzas() <= self.bounds.stanzas / 2
-            && self.bounds.queued_bytes.load(Ordering::Relaxed) <= self.bounds.bytes / 2
-    }
-
-    /// False when the session ended.
-    async fn wait_for_room(&self) -> bool {
-        loop {
-            let room = self.bounds.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
-            if self.has_room() {
-                return true;
-            }
-            tokio::select! {
-                () = room => {}
-                () = self.mail.closed() => return false,
-            }
+    fn try_keep_place(&self) -> Option<bool> {
+        let mut state = self.state.lock();
+        if state.end.is_some() {
+            return Some(false);
         }
+        let bytes = self.bounds.queued_bytes.load(Ordering::Relaxed);
+        let has_room = state.queue.len() <= self.bounds.stanzas / 2 && bytes <= self.bounds.bytes / 2;
+        state.kept_places += usize::from(has_room);
+        has_room.then_some(true)
     }
 
     fn queue(&self, state: &mut State, delivery: Arc<Delivery>) -> Put {
@@ -171,32 +201,60 @@ impl Session {
         let queued = self.bounds.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let full = queued + bytes > self.bounds.bytes && queued > 0;
         // The id is noted only for what is really in the mailbox.
-        if full || self.mail.capacity() == 0 {
+        if full || state.queue.len() + state.kept_places >= self.bounds.stanzas {
             self.bounds.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
             state.end = Some(End::Slow(if full { Full::Bytes } else { Full::Stanzas }));
-            self.wake.notify_one();
+            self.wake_for_end();
             return Put::Full;
         }
         state.note_given(&delivery);
-        match self.mail.try_send(delivery) {
-            Ok(()) => Put::Put,
-            Err(_) => {
-                self.bounds.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                state.end.get_or_insert(End::Slow(Full::Stanzas));
-                self.wake.notify_one();
-                Put::Full
-            }
+        self.push(state, delivery);
+        Put::Put
+    }
+
+    /// The task is woken for the first one only: it does not wait again before it found nothing more, or
+    /// until somebody tells it that more can be taken.
+    fn push(&self, state: &mut State, delivery: Arc<Delivery>) {
+        let wakes = state.queue.is_empty();
+        state.queue.push_back(delivery);
+        if wakes {
+            self.wake.notify_one();
         }
+    }
+
+    /// Takes the next one out of the mailbox. Only the session's task does, which says later with
+    /// `unqueued` that it is done with it.
+    pub fn take(&self) -> Option<Arc<Delivery>> {
+        let mut state = self.state.lock();
+        let delivery = state.queue.pop_front()?;
+        let left = state.queue.len();
+        if left == 0 && state.queue.capacity() > KEPT_CAPACITY {
+            state.queue = VecDeque::new();
+        }
+        drop(state);
+        if left == self.bounds.stanzas / 2 {
+            self.bounds.room.notify_waiters();
+        }
+        Some(delivery)
     }
 
     /// The session's task has taken this much out of the mailbox for good.
     pub fn unqueued(&self, delivery: &Delivery) {
-        self.bounds.queued_bytes.fetch_sub(delivery.bytes as usize, Ordering::Relaxed);
-        self.bounds.room.notify_waiters();
+        let (bytes, half) = (delivery.bytes as usize, self.bounds.bytes / 2);
+        let before = self.bounds.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if before > half && before.saturating_sub(bytes) <= half {
+            self.bounds.room.notify_waiters();
+        }
     }
 
     pub fn queued_stanzas(&self) -> usize {
-        self.bounds.stanzas - self.mail.capacity()
+        self.state.lock().queue.len()
+    }
+
+    /// The session has ended: its task and whoever waits for room are told.
+    pub(super) fn wake_for_end(&self) {
+        self.wake.notify_one();
+        self.bounds.room.notify_waiters();
     }
 
     /// A saved message was taken by this session: it holds it no more. True when it did.
@@ -248,10 +306,80 @@ impl State {
     fn note_given(&mut self, delivery: &Delivery) -> bool {
         let Some(id) = delivery.saved else { return true };
         if !self.given.insert(id) {
-            return false;
+            return delivery.asked_for;
         }
         self.given.keep_last(REMEMBERED_IDS);
         self.held.insert(id);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::{bare_session, settle};
+
+    fn message() -> Arc<Delivery> {
+        Arc::new(Delivery::new(Stanza::message(xmpp_core::Type::Chat), 0))
+    }
+
+    /// Messages of no content weigh little: stanzas are the bound here.
+    fn filled(stanzas: usize) -> Arc<Session> {
+        let session = bare_session("romeo@example.com/orchard");
+        (0..stanzas).for_each(|_| assert_eq!(session.put(message()), Put::Put));
+        session
+    }
+
+    #[tokio::test]
+    async fn a_full_mailbox_ends_the_session_and_takes_nothing_more() {
+        let session = filled(4096);
+        assert_eq!(session.put(message()), Put::Full);
+        assert_eq!(session.ended(), Some(End::Slow(Full::Stanzas)));
+        assert_eq!(session.put(message()), Put::Gone);
+        assert_eq!(std::iter::from_fn(|| session.take()).count(), 4096);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_room_goes_on_when_half_is_free_or_the_session_ends() {
+        for ends in [false, true] {
+            let session = filled(2049);
+            let waiting = tokio::spawn({
+                let session = session.clone();
+                async move { session.put_waiting(message()).await }
+            });
+            settle().await;
+            assert!(!waiting.is_finished());
+            let expected = match ends {
+                true => {
+                    session.end(End::Closed);
+                    Put::Gone
+                }
+                false => {
+                    session.unqueued(&session.take().expect("a stanza"));
+                    Put::Put
+                }
+            };
+            let put = tokio::time::timeout(Duration::from_secs(1), waiting).await;
+            assert_eq!(put.expect("it was told").expect("a task"), expected);
+            assert_eq!(session.queued_stanzas(), 2049);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_task_is_woken_once_for_what_it_finds_at_once_and_again_behind_it() {
+        let session = filled(2);
+        session.wake.notified().await;
+        while session.take().is_some() {}
+        assert_eq!(session.put(message()), Put::Put);
+        session.wake.notified().await;
+    }
+
+    #[tokio::test]
+    async fn what_a_burst_took_is_given_back() {
+        let session = filled(1000);
+        while session.take().is_some() {}
+        assert!(session.state.lock().queue.capacity() <= KEPT_CAPACITY);
     }
 }

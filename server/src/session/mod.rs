@@ -1,8 +1,8 @@
 //! A session: one resource of an account, from its bind to its end, over as many connections as it
 //! takes.
 //!
-//! The session's task (`c2s/writer.rs`) owns the other end of its mailbox. Everybody else puts
-//! stanzas into the mailbox and never waits on it.
+//! The session's task (`c2s/task.rs`) takes out of its mailbox. Everybody else puts stanzas into it and
+//! never waits on it. Every idle session carries all that is here: what few need is behind a pointer.
 
 mod ids;
 mod inbound;
@@ -11,7 +11,7 @@ mod lists;
 mod mailbox;
 mod registry;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwapOption;
 use cluster::SessionId;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use xmpp_core::sm::SmId;
 use xmpp_core::{Jid, Stanza};
 
@@ -55,13 +55,13 @@ pub struct Session {
     /// The stanzas on their way from the client.
     pub inbound: Inbound,
     flags: AtomicU8,
+    /// Pages of an archive that wait for room in the mailbox.
+    pages: AtomicU8,
     /// The id by which it can be resumed, once stream management was enabled with resumption.
     pub sm_id: OnceLock<Box<SmId>>,
-    mail: mpsc::Sender<Arc<Delivery>>,
     bounds: MailboxBounds,
     state: Mutex<State>,
-    /// Wakes the session's task for what is not mail: an end, an acknowledgement that is due, a new
-    /// connection.
+    /// Wakes the session's task: there is mail, an end, an acknowledgement that is due, a new connection.
     pub wake: Notify,
 }
 
@@ -115,8 +115,21 @@ pub enum Full {
     Bytes,
 }
 
+/// A page of an archive that waits for room in its session's mailbox.
+pub struct WaitingPage(Arc<Session>);
+
+impl Drop for WaitingPage {
+    fn drop(&mut self) {
+        self.0.pages.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 #[derive(Default)]
 struct State {
+    /// The mailbox.
+    queue: VecDeque<Arc<Delivery>>,
+    /// Places in it that are kept for what is being read.
+    kept_places: usize,
     presence: Option<OwnPresence>,
     /// Who was sent directed presence, to be told of the end (RFC 6121 section 4.6).
     #[allow(clippy::box_collection, reason = "a pointer in every session that directs none")]
@@ -157,9 +170,8 @@ impl Session {
         opened: Millis,
         peer: Peer,
         bounds: MailboxBounds,
-    ) -> (Arc<Session>, mpsc::Receiver<Arc<Delivery>>) {
-        let (mail, receiver) = mpsc::channel(bounds.stanzas);
-        let session = Session {
+    ) -> Arc<Session> {
+        Arc::new(Session {
             jid,
             id,
             account,
@@ -171,13 +183,12 @@ impl Session {
             link: Link::default(),
             inbound: Inbound::default(),
             flags: AtomicU8::new(0),
+            pages: AtomicU8::new(0),
             sm_id: OnceLock::new(),
-            mail,
             bounds,
             state: Mutex::default(),
             wake: Notify::new(),
-        };
-        (Arc::new(session), receiver)
+        })
     }
 
     pub fn wants(&self, what: Wants) -> bool {
@@ -189,6 +200,13 @@ impl Session {
             true => self.flags.fetch_or(what as u8, Ordering::Relaxed),
             false => self.flags.fetch_and(!(what as u8), Ordering::Relaxed),
         };
+    }
+
+    /// A page is about to wait for room in the mailbox; not where `limit` of them do.
+    pub fn begin_page(self: &Arc<Self>, limit: u8) -> Option<WaitingPage> {
+        let more = |pages: u8| (pages < limit).then_some(pages + 1);
+        let begun = self.pages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        begun.is_ok().then(|| WaitingPage(self.clone()))
     }
 
     /// The presence it broadcast last; `None` before its first and behind an unavailable one.
@@ -240,7 +258,7 @@ impl Session {
             state.end.get_or_insert(end);
             first
         };
-        self.wake.notify_one();
+        self.wake_for_end();
         ended
     }
 

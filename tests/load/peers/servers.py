@@ -123,7 +123,7 @@ class Server:
             listing = self.folder / "accounts.csv"
             listing.write_bytes(accounts)
             subprocess.run([self.binaries / "meerkatctl", "--socket", self.folder / "data/ctl.sock", "account",
-                            "importUsers", listing], check=True, stdout=subprocess.DEVNULL)
+                            "importUsers", "--filename", listing], check=True, stdout=subprocess.DEVNULL)
             return
         subprocess.run([self.tool, "register", "--port", str(self.port), "--count", str(count)],
                        check=True, stdout=subprocess.DEVNULL)

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use ahash::RandomState;
+use cluster::SessionId;
 use lru::LruCache;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -98,27 +99,31 @@ impl Carbons {
             return from_itself;
         }
         let waits = delivered.saved.is_some() && delivered.given.is_empty();
-        let copies = copies_for(recipient, router, |session| {
-            let has_it = delivered.given.iter().any(|given| given.id == session.id);
-            let sent_it = from_itself && delivered.sender.is_some_and(|sender| sender.id == session.id);
-            // It will be given what waits, when it becomes available.
-            let will_have_it = waits && !session.wants(Wants::Presence);
-            !has_it && !sent_it && !will_have_it
+        let mut copies = copies_for(recipient, router, |session| {
+            let has_it = delivered.given.iter().any(|given| given.id == session);
+            let sent_it = from_itself && delivered.sender.is_some_and(|sender| sender.id == session);
+            !has_it && !sent_it
         });
+        // It will be given what waits, when it becomes available.
+        copies.retain(|session| !waits || session.wants(Wants::Presence));
         give(&copies, Direction::Received, delivered.stanza, delivered.time, delivered.original);
         from_itself
     }
 
     /// Section 8.
     fn sent(&self, delivered: &Delivered<'_>, sender: &Session, router: &Router) {
-        let copies = copies_for(&sender.jid.bare(), router, |session| session.id != sender.id);
+        let copies = copies_for(&sender.jid.bare(), router, |session| session != sender.id);
         if copies.is_empty() {
             return;
         }
         if let Some(key) = self.key(&delivered.sent.from, &delivered.sent.to, delivered.sent.id.as_deref()) {
             self.copied.lock().put(key, ());
         }
-        give(&copies, Direction::Sent, delivered.sent, delivered.time, None);
+        let sent = match delivered.in_senders_archive {
+            Some((account, id)) => router.with_stanza_id(delivered.sent, &sender.jid.bare(), account, id),
+            None => delivered.sent.clone(),
+        };
+        give(&copies, Direction::Sent, &sent, delivered.time, None);
     }
 
     fn answers_copied(&self, error: &Stanza) -> bool {
@@ -136,10 +141,12 @@ impl Carbons {
 
 type Sessions = SmallVec<[Arc<Session>; 4]>;
 
-fn copies_for(account: &BareJid, router: &Router, wanted: impl Fn(&Session) -> bool) -> Sessions {
-    let mut sessions = router.sessions_of(account);
-    sessions.retain(|session| session.wants(Wants::Carbons) && wanted(session));
-    sessions
+/// Those who want copies, of those that `lacks` names: mostly nobody, so that no session is looked up.
+fn copies_for(account: &BareJid, router: &Router, lacks: impl Fn(SessionId) -> bool) -> Sessions {
+    let entries = router.cluster.find(account);
+    let lacking = entries.iter().map(|entry| entry.session).filter(|session| lacks(*session));
+    let sessions = lacking.filter_map(|session| router.sessions.find(session));
+    sessions.filter(|session| session.wants(Wants::Carbons)).collect()
 }
 
 /// The copies share what is in them. One that cannot be delivered is nobody's loss: its own error, too,
