@@ -114,12 +114,14 @@ impl Batch {
         Ok(Saved { first, complete })
     }
 
+    #[cfg(feature = "sqlite")]
     pub fn entries(&self) -> usize {
         let both = self.roles.iter().filter(|role| **role & (WAITS | ARCHIVED) == WAITS | ARCHIVED).count();
         self.roles.len() + both
     }
 
     /// Writes these messages with ids that they have already; all their owners are there.
+    #[cfg(feature = "sqlite")]
     pub async fn copy(&self, connection: &mut PgConnection, ids: &[i64]) -> Result<(), sqlx::Error> {
         sqlx::query(
             "INSERT INTO message (id, time, owners, stanza)

@@ -38,25 +38,26 @@ impl Closing {
     }
 }
 
+/// Told to end, and whom to tell that it has.
+type Closed = oneshot::Receiver<oneshot::Sender<()>>;
+
 pub fn start(pool: Arc<Pool>, books: Arc<Books>, due: Arc<Notify>) -> Closing {
     let (close, closed) = oneshot::channel();
     tokio::spawn(run(pool, books, due, closed));
     Closing { close }
 }
 
-async fn run(
-    pool: Arc<Pool>,
-    books: Arc<Books>,
-    due: Arc<Notify>,
-    mut closed: oneshot::Receiver<oneshot::Sender<()>>,
-) {
+async fn run(pool: Arc<Pool>, books: Arc<Books>, due: Arc<Notify>, mut closed: Closed) {
+    if let Err(error) = forget_commits(&pool).await {
+        tracing::debug!(%error, "the notes of old commits stay for now");
+    }
     let mut sweep_at = Instant::now() + SWEEP_EVERY;
     loop {
         tokio::select! {
             done = &mut closed => return end(done.ok(), &pool, &books).await,
             () = due.notified() => sleep(TAKINGS_WAIT).await,
             () = sleep_until(sweep_at) => {
-                if let Err(error) = sweep(&pool).await {
+                if let Err(error) = sweep(&pool, &closed).await {
                     tracing::debug!(%error, "what accounts left behind has to wait");
                 }
                 sweep_at = Instant::now() + SWEEP_EVERY;
@@ -93,14 +94,21 @@ async fn write_takings(pool: &Pool, books: &Books) -> Result<(), StoreError> {
 
 /// One server at a time deletes what one account left. It waits until no saving can be under way that saw
 /// the account alive.
-async fn sweep(pool: &Pool) -> Result<(), StoreError> {
+async fn sweep(pool: &Pool, closed: &Closed) -> Result<(), StoreError> {
     let forget = "SELECT meerkat_forget(number, $1) FROM (
             SELECT number FROM account_removed WHERE removed < now() - interval '1 minute'
             ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
         ) AS gone";
-    while pool.one(|| sqlx::query_as::<_, (bool,)>(forget).bind(SWEPT)).await?.is_some() {
+    while closed.is_empty() && pool.one(|| sqlx::query_as::<_, (bool,)>(forget).bind(SWEPT)).await?.is_some()
+    {
         // Others want to write, too.
         sleep(Duration::from_millis(10)).await;
     }
     Ok(())
+}
+
+/// The notes of commits of servers that are long gone.
+async fn forget_commits(pool: &Pool) -> Result<(), StoreError> {
+    let forget = "DELETE FROM committed WHERE time < now() - interval '7 days' RETURNING number";
+    pool.all(|| sqlx::query_as::<_, (i64,)>(forget)).await.map(|_| ())
 }
