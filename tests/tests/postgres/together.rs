@@ -8,7 +8,8 @@ use meerkat_tests::postgres::PostgresServer;
 use server::plugins::postgres::Postgres;
 use server::storage::subscription::Verb;
 use server::storage::{
-    AccountNumber, MessageId, OfflineQueue, RosterLimits, Rosters, Store, StoreError, Subscription, Write,
+    AccountNumber, Draft, MessageId, OfflineQueue, Owner, Peer, Role, RosterLimits, Rosters, Store,
+    StoreError, Subscription, Write,
 };
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
@@ -173,4 +174,45 @@ async fn send(store: &Postgres, verb: Verb, [from, to]: [&str; 2]) -> Result<(),
         limits: RosterLimits { items: 10, requests: 10 },
     };
     store.write(write).await.map(|_| ())
+}
+
+/// What the chores do to it a minute later, some entries at a time.
+#[tokio::test]
+async fn what_an_account_left_goes_and_what_others_need_stays() {
+    let url = PostgresServer::shared().database().await;
+    let store = open(&url).await;
+    let romeo = create(&store, "romeo@example.com").await.expect("creates");
+    let juliet = create(&store, "juliet@example.com").await.expect("creates");
+    let archived = Role { waits: true, archived: true, sent: false };
+    let own = |account, role| Owner { account, role, peer: Peer(1) };
+    for owners in [
+        vec![Owner::queued(romeo)],
+        vec![Owner::queued(romeo), Owner::queued(juliet)],
+        vec![own(romeo, archived)],
+        vec![own(romeo, archived), own(juliet, archived)],
+    ] {
+        let draft = |n: u32| Draft { time: 1, owners: owners.clone().into(), stanza: n.to_string().into() };
+        store.save((0..5).map(draft).collect()).await.expect("saves");
+    }
+    store.write(Write::RemoveAccount { jid: bare("romeo@example.com") }).await.expect("removes");
+    let mut connection = PgConnection::connect(&url).await.expect("it is there");
+    let mut slices = 0;
+    loop {
+        let forget = sqlx::query_scalar("SELECT meerkat_forget(number, 3) FROM account_removed");
+        let done: bool = forget.fetch_one(&mut connection).await.expect("forgets");
+        slices += 1;
+        if done {
+            break;
+        }
+    }
+    assert!(slices > 5, "{slices}");
+    let left: Vec<i64> = sqlx::query_scalar(
+        "SELECT ARRAY[(SELECT count(*) FROM waiting), (SELECT count(*) FROM archive),
+             (SELECT count(*) FROM message), (SELECT count(*) FROM account_removed)]",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .expect("reads");
+    assert_eq!(left, [10, 5, 10, 0]);
+    assert_eq!(store.waiting(juliet, MessageId(0), 100).await.expect("reads").len(), 10);
 }

@@ -53,8 +53,8 @@ pub fn meaning(error: &sqlx::Error) -> Meaning {
         SERIALIZATION_FAILURE | DEADLOCK_DETECTED => Meaning::Again,
         // A replica, after a failover: another connection may find the one that can be written.
         READ_ONLY => Meaning::Lost,
-        // A plan of before somebody changed the schema.
-        "0A000" if error.message().contains("cached plan") => Meaning::Again,
+        // A plan of before somebody changed the schema: a new connection makes new ones.
+        "0A000" if error.message().contains("cached plan") => Meaning::Lost,
         _ => Meaning::No,
     }
 }

@@ -115,7 +115,8 @@ CREATE TABLE message (
 ) WITH (autovacuum_vacuum_scale_factor = 0.05);
 
 -- Messages that wait for their owner. `bond` says what becomes of the message when the entry goes: 0 it goes
--- too, 1 it goes if no other entry needs it, 2 it stays, for an archive has it.
+-- too, 1 it goes if no other entry needs it, 2 it stays, for the owner's archive has it (who deletes that entry
+-- of the archive first makes it 1).
 CREATE TABLE waiting (
     owner bigint NOT NULL,
     id bigint NOT NULL,
@@ -259,20 +260,25 @@ BEGIN
 END
 $$;
 
--- Deletes entries of an account that is gone, at most so many; true when there were none left.
+-- Deletes entries of an account that is gone, at most so many; true when there were none left. What waits
+-- goes first: with bond 2 it leaves its message to the archive's entry.
 CREATE FUNCTION meerkat_forget(of_owner bigint, most integer) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     unread bigint[] := array(SELECT id FROM waiting WHERE owner = of_owner LIMIT most);
-    kept bigint[] := array(SELECT id FROM archive WHERE owner = of_owner LIMIT most);
+    kept bigint[];
 BEGIN
-    PERFORM meerkat_take(array_fill(of_owner, ARRAY[cardinality(unread)]), unread);
+    IF cardinality(unread) > 0 THEN
+        PERFORM meerkat_take(array_fill(of_owner, ARRAY[cardinality(unread)]), unread);
+        RETURN false;
+    END IF;
+    kept := array(SELECT id FROM archive WHERE owner = of_owner LIMIT most);
     PERFORM FROM message WHERE id = ANY (kept) ORDER BY id FOR UPDATE;
     DELETE FROM archive WHERE owner = of_owner AND id = ANY (kept);
     PERFORM meerkat_sweep(kept);
-    IF cardinality(unread) = 0 AND cardinality(kept) = 0 THEN
-        DELETE FROM account_removed WHERE number = of_owner;
-        RETURN true;
+    IF cardinality(kept) > 0 THEN
+        RETURN false;
     END IF;
-    RETURN false;
+    DELETE FROM account_removed WHERE number = of_owner;
+    RETURN true;
 END
 $$;
