@@ -14,6 +14,8 @@ mod archive;
 mod books;
 mod chores;
 mod delete;
+#[cfg(feature = "postgres")]
+pub mod export;
 mod failure;
 mod load;
 mod open;
@@ -21,6 +23,7 @@ mod packed;
 mod read;
 mod tail;
 mod text;
+pub mod tools;
 mod verify;
 mod writer;
 
@@ -36,7 +39,7 @@ use apply::Change;
 use books::Books;
 use chores::Chores;
 use failure::Named;
-pub use open::Options;
+pub use open::{Options, schema};
 use writer::{Job, Saving, Writer};
 
 pub struct Sqlite {

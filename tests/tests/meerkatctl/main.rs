@@ -4,6 +4,7 @@
 mod accounts;
 mod archives;
 mod client;
+mod database;
 mod first_run;
 mod import;
 mod lifecycle;
