@@ -15,6 +15,9 @@ use super::packed::{Owners, Pair, Range};
 use crate::storage::archive::Filter;
 use crate::storage::{AccountNumber, MessageId, Peer};
 
+/// An account that went is remembered for so many messages: more than can be on their way to the store.
+const REMEMBERED: u64 = 65_536;
+
 #[derive(Default)]
 pub struct Tail {
     indexed: MessageId,
@@ -27,8 +30,7 @@ pub struct Tail {
     filling: MessageId,
     /// What was taken after its bulk was read: its entries are made, and have to go again.
     late: Vec<Pair>,
-    /// Accounts that went, and the newest id then: a draft made before names them for nothing. They
-    /// are remembered for as long as that id is in the tail.
+    /// Accounts that went, and the newest id then: a draft made before names them for nothing.
     removed: HashMap<AccountNumber, MessageId>,
 }
 
@@ -201,7 +203,7 @@ impl Tail {
             }
         }
         self.indexed = end;
-        self.removed.retain(|_, newest| *newest >= end);
+        self.removed.retain(|_, newest| newest.0.saturating_add(REMEMBERED) >= end.0);
         std::mem::take(&mut self.late)
     }
 
@@ -323,6 +325,10 @@ mod tests {
         let bulk = tail.read_bulk(10);
         assert_eq!(bulk.waiting, [entry(JULIET, 2, true)]);
         assert_eq!(bulk.dead, [(1, 1), (3, 3)]);
+        // Indexed at once; a draft that was made before it went may come behind.
+        tail.advance(bulk.end);
+        tail.push(row(4, owners([(ROMEO, Role::QUEUED)])));
+        assert_eq!(tail.count_waiting(ROMEO), 0);
     }
 
     #[test]
