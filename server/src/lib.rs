@@ -9,6 +9,7 @@ pub mod config;
 pub mod ctl;
 pub mod directory;
 pub mod host;
+pub mod http;
 pub mod modules;
 pub mod node;
 pub mod passwords;
@@ -20,3 +21,4 @@ pub mod telemetry;
 #[cfg(test)]
 pub mod testing;
 pub mod tls;
+pub mod uploads;

@@ -73,8 +73,10 @@ impl Check<'_> {
     fn ports(&mut self, config: &Config) {
         let c2s = config.listen.c2s.iter().map(|listener| (listener.ip, listener.port)).enumerate();
         let metrics = config.listen.metrics.iter().map(|listener| (listener.ip, listener.port)).enumerate();
+        let http = config.listen.http.iter().map(|listener| (listener.ip, listener.port)).enumerate();
         let all = c2s
             .map(|(index, socket)| (format!("listen.c2s[{index}].port"), socket))
+            .chain(http.map(|(index, socket)| (format!("listen.http[{index}].port"), socket)))
             .chain(metrics.map(|(index, socket)| (format!("listen.metrics[{index}].port"), socket)));
         let mut seen: Vec<(String, (IpAddr, u16))> = Vec::new();
         for (key, socket) in all {

@@ -1,6 +1,7 @@
 //! The stores that `storage.main` may choose. They depend on `storage` and on nothing else of the
 //! server.
 
+pub mod disk;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -9,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Config, MainStore};
-use crate::storage::{Store, StoreError, Watch};
+use crate::storage::{Blobs, Store, StoreError, Watch};
 
 /// Opens the store that `storage.main` names. `watch` is told how it fares.
 pub async fn open(
@@ -37,4 +38,10 @@ pub async fn open(
             Err(StoreError::Unavailable("this binary was built without the feature `sqlite`".into()))
         }
     }
+}
+
+/// Where uploads are kept.
+pub fn open_blobs(config: &Config, data_dir: &Path) -> Arc<dyn Blobs> {
+    let folder = config.storage.disk.path.clone().unwrap_or_else(|| data_dir.join("uploads"));
+    Arc::new(disk::Disk::new(folder))
 }

@@ -15,6 +15,7 @@ mod books;
 mod chores;
 mod delete;
 mod failure;
+mod files;
 mod load;
 mod open;
 mod packed;

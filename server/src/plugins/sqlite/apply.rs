@@ -4,6 +4,7 @@
 //! commit alone, without a savepoint.
 
 mod accounts;
+mod files;
 mod items;
 mod roster;
 
@@ -99,6 +100,9 @@ async fn apply_write(
         Write::SetSharedItem { collection, key, value, limit } => {
             items::set_shared(connection, &collection, &key, &value, limit).await
         }
+        Write::GrantFile { file, quota } => files::grant(connection, file, quota).await,
+        Write::StoreFile { name, media_type } => files::store(connection, &name, media_type).await,
+        Write::RemoveFile { name } => files::remove(connection, &name).await,
     }
 }
 
