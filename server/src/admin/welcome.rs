@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::SOCKET_NAME;
-use crate::config::{self, Config, TlsMode};
+use crate::config::{self, Config, HttpTls, TlsMode};
 use crate::node::{Listening, Node};
 
 /// The lines, each with its line break.
@@ -16,6 +16,9 @@ pub fn welcome(node: &Node, listening: &Listening, socket: &Path) -> String {
     let mut text = format!("Meerkat {} serves {}\n", env!("CARGO_PKG_VERSION"), hosts.join(", "));
     for (address, mode) in &listening.c2s {
         let _ = writeln!(text, "  clients   {} ({})", place(address), how(*mode));
+    }
+    for (address, tls) in &listening.http {
+        let _ = writeln!(text, "  HTTP      {}", url(address, *tls));
     }
     for address in &listening.metrics {
         let _ = writeln!(text, "  metrics   http://{}/metrics, /healthz, /readyz", reached(address));
@@ -48,6 +51,12 @@ pub fn reached(address: &SocketAddr) -> String {
         true => format!("localhost:{}", address.port()),
         false => address.to_string(),
     }
+}
+
+/// The beginning of its URLs on this machine.
+pub fn url(address: &SocketAddr, tls: HttpTls) -> String {
+    let scheme = if tls == HttpTls::Direct { "https" } else { "http" };
+    format!("{scheme}://{}/", reached(address))
 }
 
 fn absolute(path: &Path) -> PathBuf {

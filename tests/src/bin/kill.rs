@@ -255,7 +255,7 @@ fn write_config(folder: &Path, port: u16) -> std::path::PathBuf {
     let config = format!(
         "[general]\ndata_dir = {:?}\nlog_level = \"warn\"\n[auth]\nplain_without_tls = true\n\
          [limits]\noffline_messages = 1000000\n\
-         [listen]\nmetrics = []\n[[listen.c2s]]\nip = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n",
+         [listen]\nhttp = []\nmetrics = []\n[[listen.c2s]]\nip = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n",
         folder.display()
     );
     let file = folder.join("meerkat.toml");
