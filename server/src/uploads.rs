@@ -11,8 +11,6 @@
 mod cleaning;
 mod place;
 mod request;
-#[cfg(test)]
-mod tests;
 mod titles;
 
 use std::collections::HashSet;
@@ -68,9 +66,14 @@ pub enum Refused {
     /// It was used, or is being used.
     Used,
     /// The upload's length is not the slot's.
-    Length { slot: u64, upload: u64 },
+    Length {
+        slot: u64,
+        upload: u64,
+    },
     /// The upload's type is not the one that the slot's request named.
-    MediaType { slot: String },
+    MediaType {
+        slot: String,
+    },
     /// It did not come whole.
     Incomplete(String),
     /// It took too long.
@@ -288,3 +291,6 @@ fn signed_text(name: &str, title: &str, until: u64) -> String {
     // The title is last: no other part can have a line break.
     format!("put\n{name}\n{until}\n{title}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,7 +126,9 @@ async fn test(admin: &Admin) -> Answer {
     // Whatever came of the reading.
     blobs.remove(&name).await?;
     if read? != TEST {
-        return Err(StoreError::Damaged(format!("{}: what was read is not what was written", blobs.place())).into());
+        return Err(
+            StoreError::Damaged(format!("{}: what was read is not what was written", blobs.place())).into()
+        );
     }
     let millis = |time: std::time::Duration| (time.as_secs_f64() * 1e5).round() / 1e2;
     let (place, put, get) = (blobs.place(), millis(put), millis(get));
@@ -135,7 +137,8 @@ async fn test(admin: &Admin) -> Answer {
 }
 
 async fn read_back(admin: &Admin, name: &BlobName) -> Result<Vec<u8>, Refusal> {
-    let lost = |why: String| Refusal::new(Code::Unavailable, format!("what was written cannot be read: {why}"));
+    let lost =
+        |why: String| Refusal::new(Code::Unavailable, format!("what was written cannot be read: {why}"));
     let content = admin.node.uploads.blobs.read(name, 0..TEST.len() as u64).await?;
     let mut content = content.ok_or_else(|| lost("it is not there".to_owned()))?;
     let mut bytes = Vec::new();

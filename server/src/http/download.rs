@@ -70,7 +70,8 @@ async fn answer(
 /// What does not depend on which part is asked for.
 fn described(mut answer: Response<Body>, file: &File, etag: &str, now: Millis) -> Response<Body> {
     let media_type = file.media_type.as_deref().unwrap_or("application/octet-stream");
-    let left = file.expires.map_or(CACHE_SECONDS, |expires| (expires.saturating_sub(now) / 1000).min(CACHE_SECONDS));
+    let left =
+        file.expires.map_or(CACHE_SECONDS, |expires| (expires.saturating_sub(now) / 1000).min(CACHE_SECONDS));
     set(&mut answer, header::CONTENT_TYPE, media_type);
     set(&mut answer, header::CONTENT_DISPOSITION, disposition(&file.title, media_type));
     set(&mut answer, header::ACCEPT_RANGES, "bytes");

@@ -14,7 +14,10 @@ struct Link {
 
 pub fn router() -> Router {
     Router::new()
-        .route("/.well-known/host-meta", get(|| async { answer("application/xrd+xml; charset=utf-8", xrd(&[])) }))
+        .route(
+            "/.well-known/host-meta",
+            get(|| async { answer("application/xrd+xml; charset=utf-8", xrd(&[])) }),
+        )
         .route("/.well-known/host-meta.json", get(|| async { answer("application/json", jrd(&[])) }))
 }
 

@@ -16,7 +16,9 @@ pub fn wanted(header: &str, size: u64) -> Wanted {
     let Some((first, last)) = set.split_once('-').filter(|_| !set.contains(',')) else { return Wanted::All };
     let number = |text: &str| match text.trim() {
         "" => Some(None),
-        text if text.bytes().all(|byte| byte.is_ascii_digit()) => Some(Some(text.parse().unwrap_or(u64::MAX))),
+        text if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(Some(text.parse().unwrap_or(u64::MAX)))
+        }
         _ => None,
     };
     let (Some(first), Some(last)) = (number(first), number(last)) else { return Wanted::All };
@@ -24,7 +26,9 @@ pub fn wanted(header: &str, size: u64) -> Wanted {
         (None, None) => Wanted::All,
         (Some(first), Some(last)) if last < first => Wanted::All,
         (Some(first), _) if first >= size => Wanted::Nothing,
-        (Some(first), last) => Wanted::Part(first..last.map_or(size, |last| last.saturating_add(1).min(size))),
+        (Some(first), last) => {
+            Wanted::Part(first..last.map_or(size, |last| last.saturating_add(1).min(size)))
+        }
         (None, Some(0)) => Wanted::Nothing,
         (None, Some(_)) if size == 0 => Wanted::Nothing,
         (None, Some(length)) => Wanted::Part(size.saturating_sub(length)..size),

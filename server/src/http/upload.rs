@@ -109,14 +109,15 @@ fn refusal(refused: &Refused) -> Response<Body> {
         Refused::Expired => sentence(StatusCode::GONE, "The slot's time has passed; ask for another one"),
         Refused::Used => sentence(StatusCode::CONFLICT, "The slot was used; ask for another one"),
         Refused::Length { slot, upload } => {
-            let status =
-                if upload > slot { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+            let status = if upload > slot { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
             sentence(status, format!("The slot is for {slot} bytes, not for {upload}"))
         }
         Refused::MediaType { slot } => {
             sentence(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("The slot is for a Content-Type of {slot}"))
         }
-        Refused::Incomplete(why) => sentence(StatusCode::BAD_REQUEST, format!("It did not come whole: {why}")),
+        Refused::Incomplete(why) => {
+            sentence(StatusCode::BAD_REQUEST, format!("It did not come whole: {why}"))
+        }
         Refused::Slow => sentence(StatusCode::REQUEST_TIMEOUT, "It took too long"),
         Refused::Store(error) => store_error(error),
     }

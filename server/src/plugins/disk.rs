@@ -96,12 +96,7 @@ impl Disk {
 }
 
 impl Blobs for Disk {
-    fn put<'a>(
-        &'a self,
-        name: &'a BlobName,
-        size: u64,
-        content: Content,
-    ) -> Fut<'a, Result<(), PutError>> {
+    fn put<'a>(&'a self, name: &'a BlobName, size: u64, content: Content) -> Fut<'a, Result<(), PutError>> {
         Box::pin(self.receive(name, size, content))
     }
 

@@ -17,13 +17,18 @@ pub struct SlotRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SlotError {
     /// The file is larger than any may be.
-    TooLarge { most: u64 },
+    TooLarge {
+        most: u64,
+    },
     /// The name is none that a URL and a disk can keep.
     BadTitle,
     /// The type is no media type.
     BadMediaType,
     /// The account has had as many files (or else bytes) as it may for now; when there will be room, if ever.
-    Quota { by_count: bool, retry: Option<Millis> },
+    Quota {
+        by_count: bool,
+        retry: Option<Millis>,
+    },
     Store(StoreError),
 }
 

@@ -41,7 +41,11 @@ impl Stage {
         (name.to_owned(), until.parse().expect("seconds"), signature.to_owned())
     }
 
-    async fn put(&self, (name, until, signature): &(String, u64, String), content: &'static str) -> Result<(), Refused> {
+    async fn put(
+        &self,
+        (name, until, signature): &(String, u64, String),
+        content: &'static str,
+    ) -> Result<(), Refused> {
         let length = content.len() as u64;
         let media_type = Some("text/plain");
         let put = Put { name, title: "a.txt", until: *until, signature, length, media_type };

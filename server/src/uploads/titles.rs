@@ -23,7 +23,9 @@ pub fn is_media_type(text: &str) -> bool {
     };
     let printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     let kinds = essence_of(text).split_once('/');
-    printable && text.len() <= MEDIA_TYPE_BYTES && kinds.is_some_and(|(one, two)| is_token(one) && is_token(two))
+    printable
+        && text.len() <= MEDIA_TYPE_BYTES
+        && kinds.is_some_and(|(one, two)| is_token(one) && is_token(two))
 }
 
 /// Without parameters, in lower case.

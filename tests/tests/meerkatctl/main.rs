@@ -12,4 +12,5 @@ mod server;
 mod sessions;
 mod socket;
 mod stanzas;
+mod uploads;
 mod usage;

@@ -16,7 +16,8 @@ async fn a_file_is_served_so_that_it_can_harm_nobody() {
     assert!(answer.header("content-disposition").is_some_and(|text| text.starts_with("inline; ")));
     // Thirty days, less what has passed.
     let cache = answer.header("cache-control").expect("for caches");
-    let age: u64 = cache.strip_prefix("public, max-age=").and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap();
+    let age: u64 =
+        cache.strip_prefix("public, max-age=").and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap();
     assert!((30 * 86_400 - 60..=30 * 86_400).contains(&age), "{cache}");
 }
 
@@ -27,8 +28,11 @@ async fn a_head_is_a_get_without_its_content() {
     let (get, head) = (stage.get(&path, &[]).await, ask(stage.plain, "HEAD", &path, &[], b"").await);
     assert_eq!((head.status, head.body.len()), (200, 0));
     let without_date = |headers: &[(String, String)]| {
-        let mut headers: Vec<_> =
-            headers.iter().filter(|header| !matches!(&*header.0, "date" | "cache-control")).cloned().collect();
+        let mut headers: Vec<_> = headers
+            .iter()
+            .filter(|header| !matches!(&*header.0, "date" | "cache-control"))
+            .cloned()
+            .collect();
         headers.sort();
         headers
     };
@@ -103,7 +107,11 @@ async fn host_meta_lists_what_is_there() {
     let xrd = stage.get("/.well-known/host-meta", &[]).await;
     assert_eq!((xrd.status, xrd.header("access-control-allow-origin")), (200, Some("*")));
     assert_eq!(xrd.header("content-type"), Some("application/xrd+xml; charset=utf-8"));
-    assert!(xrd.text().contains("<XRD xmlns='http://docs.oasis-open.org/ns/xri/xrd-1.0'/>"), "{}", xrd.text());
+    assert!(
+        xrd.text().contains("<XRD xmlns='http://docs.oasis-open.org/ns/xri/xrd-1.0'/>"),
+        "{}",
+        xrd.text()
+    );
     let jrd = stage.get("/.well-known/host-meta.json", &[]).await;
     assert_eq!((jrd.header("content-type"), jrd.text()), (Some("application/json"), r#"{"links":[]}"#));
 }

@@ -27,7 +27,8 @@ async fn what_is_not_the_slots_is_refused() {
     let plain = "Content-Type: text/plain";
     let (path, query) = slot.put.split_once('?').expect("a query");
     let (until, signature) = query.split_once('&').expect("two values");
-    let later = format!("until={}", until.strip_prefix("until=").and_then(|s| s.parse::<u64>().ok()).unwrap() + 9);
+    let later =
+        format!("until={}", until.strip_prefix("until=").and_then(|s| s.parse::<u64>().ok()).unwrap() + 9);
     let other = stage.slot("a.txt", 6, None).await;
     let other_path = other.put.split_once('?').expect("a query").0;
     let other_title = path.replace("a.txt", "b.txt");

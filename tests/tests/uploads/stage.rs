@@ -44,8 +44,12 @@ impl Stage {
         let mut config = Config::default();
         config.listen.c2s = Tables(vec![C2sListener { ip, port, ..C2sListener::default() }]);
         config.listen.metrics = Tables(vec![]);
-        let [plain, direct] =
-            [HttpTls::None, HttpTls::Direct].map(|tls| HttpListener { ip, port, tls, ..HttpListener::default() });
+        let [plain, direct] = [HttpTls::None, HttpTls::Direct].map(|tls| HttpListener {
+            ip,
+            port,
+            tls,
+            ..HttpListener::default()
+        });
         config.listen.http = Tables(vec![plain, direct]);
         configure(&mut config);
         let store = Arc::new(Memory::new());

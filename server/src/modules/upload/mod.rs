@@ -2,8 +2,6 @@
 //! file to and one to read it from. What happens at these URLs is the HTTP side's.
 
 mod request;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 
@@ -75,7 +73,8 @@ impl Upload {
     /// Section 4.
     async fn slot(&self, iq: &Iq<'_>, domain: &str, router: &Router) -> IqResult {
         let from: BareJid = iq.from.bare();
-        let forbidden = || StanzaError::forbidden().with_text("Only accounts of this domain may upload files");
+        let forbidden =
+            || StanzaError::forbidden().with_text("Only accounts of this domain may upload files");
         if from.domain() != domain {
             return Err(forbidden());
         }
@@ -125,3 +124,6 @@ fn refusal(error: &SlotError, router: &Router) -> StanzaError {
         SlotError::Store(error) => stanza_error(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

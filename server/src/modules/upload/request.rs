@@ -29,7 +29,8 @@ fn until(request: &Element) -> Result<Option<u64>, StanzaError> {
         "message" => Ok(None),
         "ephemeral" => {
             let until = purpose.attribute("expire-before").and_then(parse_utc);
-            let bad = || StanzaError::bad_request().with_text("An ephemeral file has a time to expire before");
+            let bad =
+                || StanzaError::bad_request().with_text("An ephemeral file has a time to expire before");
             until.map(Some).ok_or_else(bad)
         }
         _ => Err(StanzaError::feature_not_implemented().with_text("Files are not kept for this purpose")),

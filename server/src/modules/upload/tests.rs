@@ -55,13 +55,16 @@ async fn what_is_no_request_is_refused() {
         format!("<request {ns} filename='../a' size='1'/>"),
         format!("<request {ns} filename='..' size='1'/>"),
         format!("<request {ns} filename='a' size='1' content-type='image'/>"),
-        format!("<request {ns} filename='a' size='1'><ephemeral xmlns='urn:xmpp:http:upload:purpose:0'/></request>"),
+        format!(
+            "<request {ns} filename='a' size='1'><ephemeral xmlns='urn:xmpp:http:upload:purpose:0'/></request>"
+        ),
     ];
     for request in bad {
         assert_eq!(juliet.ask("get", SERVICE, &request).await, "modify bad-request", "{request}");
     }
-    let forever =
-        format!("<request {ns} filename='a' size='1'><permanent xmlns='urn:xmpp:http:upload:purpose:0'/></request>");
+    let forever = format!(
+        "<request {ns} filename='a' size='1'><permanent xmlns='urn:xmpp:http:upload:purpose:0'/></request>"
+    );
     assert_eq!(juliet.ask("get", SERVICE, &forever).await, "cancel feature-not-implemented");
 }
 
@@ -82,7 +85,10 @@ async fn a_quota_ends_when_it_says() {
     assert!(juliet.ask("get", SERVICE, &request("b", 40)).await.contains("<slot"));
     assert_eq!(juliet.ask("get", SERVICE, &request("c", 0)).await, "wait resource-constraint");
     let mut romeo = stage.bind("romeo@example.com/orchard").await;
-    assert!(romeo.ask("get", SERVICE, &request("a", 60)).await.contains("<slot"), "each has a quota of his own");
+    assert!(
+        romeo.ask("get", SERVICE, &request("a", 60)).await.contains("<slot"),
+        "each has a quota of his own"
+    );
     tokio::time::advance(23 * hour).await;
     assert!(juliet.ask("get", SERVICE, &request("c", 60)).await.contains("<slot"));
 }

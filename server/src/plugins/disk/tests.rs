@@ -7,7 +7,8 @@ fn name(byte: u8) -> BlobName {
 }
 
 fn parts(parts: &[&'static str], end: Option<io::ErrorKind>) -> Content {
-    let parts: Vec<io::Result<Bytes>> = parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect();
+    let parts: Vec<io::Result<Bytes>> =
+        parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect();
     Box::pin(stream::iter(parts.into_iter().chain(end.map(|kind| Err(kind.into())))))
 }
 

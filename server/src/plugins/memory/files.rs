@@ -61,7 +61,8 @@ impl State {
         let owner = file.owner.ok_or_else(|| StoreError::no_slot(&file.name))?;
         self.owner(owner)?;
         let granted = self.files_of(owner, quota.since);
-        let (files, bytes) = granted.fold((1, file.size), |(files, bytes), one| (files + 1, bytes + one.size));
+        let (files, bytes) =
+            granted.fold((1, file.size), |(files, bytes), one| (files + 1, bytes + one.size));
         if files > quota.files || bytes > quota.bytes {
             return Err(StoreError::quota_reached());
         }
