@@ -17,8 +17,9 @@ pub fn welcome(node: &Node, listening: &Listening, socket: &Path) -> String {
     for (address, mode) in &listening.c2s {
         let _ = writeln!(text, "  clients   {} ({})", place(address), how(*mode));
     }
-    for (address, tls) in &listening.http {
-        let _ = writeln!(text, "  HTTP      {}", url(address, *tls));
+    if !listening.http.is_empty() {
+        let urls: Vec<String> = listening.http.iter().map(|(address, tls)| url(address, *tls)).collect();
+        let _ = writeln!(text, "  HTTP      {}", urls.join(", "));
     }
     for address in &listening.metrics {
         let _ = writeln!(text, "  metrics   http://{}/metrics, /healthz, /readyz", reached(address));
