@@ -225,6 +225,8 @@ pub struct Iq<'a> {
     pub session: Option<&'a Arc<Session>>,
     /// See [`Iq::then`].
     pub behind: Mutex<Option<Fut<'static, ()>>>,
+    /// See [`Iq::answer_later`].
+    pub later: Mutex<Option<Fut<'static, IqResult>>>,
 }
 
 /// For whom an IQ is.
@@ -256,6 +258,12 @@ impl Iq<'_> {
             Target::Own(account) => Ok(account),
             _ => Err(error),
         }
+    }
+
+    /// The answer takes until its asker reads on: the asker's next stanza is not to wait for it, which may
+    /// be the acknowledgement that makes room. What the hook itself returns is then of no account.
+    pub fn answer_later(&self, answer: impl Future<Output = IqResult> + Send + 'static) {
+        *self.later.lock() = Some(Box::pin(answer));
     }
 
     /// To be done once the answer is in the asker's mailbox, and before its next stanza is read.

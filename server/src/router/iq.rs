@@ -42,7 +42,20 @@ impl Router {
             self.requests.answer(&letter.stanza);
             return Fate::Decided;
         }
-        let (result, behind) = self.answer(&letter, &to).await;
+        let answered = self.answer(&letter, &to).await;
+        if let Some(later) = answered.later {
+            let router = self.clone();
+            tokio::spawn(async move { router.reply(&letter, later.await).await });
+            return Fate::Decided;
+        }
+        self.reply(&letter, answered.result).await;
+        if let Some(behind) = answered.behind {
+            behind.await;
+        }
+        Fate::Decided
+    }
+
+    async fn reply(self: &Arc<Self>, letter: &Letter, result: IqResult) {
         match result {
             Ok(element) => {
                 let payload = element.map_or_else(Payload::empty, |element| Payload::from_element(&element));
@@ -53,13 +66,9 @@ impl Router {
                 }
             }
             Err(error) => {
-                self.conclude(&letter, Verdict::Refuse(error));
+                self.conclude(letter, Verdict::Refuse(error));
             }
         }
-        if let Some(behind) = behind {
-            behind.await;
-        }
-        Fate::Decided
     }
 
     fn iq_to_session(self: &Arc<Self>, letter: Letter, to: &Jid, is_request: bool) -> Fate {
@@ -88,11 +97,10 @@ impl Router {
             || self.session_at(to).is_some_and(|session| session.has_directed(from))
     }
 
-    /// The answer, and what its module wants to do behind it.
-    async fn answer(self: &Arc<Self>, letter: &Letter, to: &Jid) -> (IqResult, Option<Fut<'static, ()>>) {
+    async fn answer(self: &Arc<Self>, letter: &Letter, to: &Jid) -> Answered {
         let stanza = &letter.stanza;
         let (Some(from), Some(child)) = (&stanza.from, stanza.payload.first()) else {
-            return (Err(StanzaError::new(Condition::BadRequest)), None);
+            return Answered::at_once(Err(StanzaError::new(Condition::BadRequest)));
         };
         let host = self.host();
         let service = self.service(to);
@@ -114,11 +122,26 @@ impl Router {
             _ => host.account_iq.get(child.ns).map(|(_, hook)| hook),
         };
         // Behaviour 41: never silence.
-        let Some(hook) = hook else { return (Err(unavailable()), None) };
+        let Some(hook) = hook else { return Answered::at_once(Err(unavailable())) };
         let is_set = stanza.type_ == Type::Set;
-        let (query, session, behind) = (child.element(), letter.session(), Mutex::default());
-        let iq = Iq { stanza, from, target, is_set, query, session, behind };
+        let (query, session) = (child.element(), letter.session());
+        let (behind, later) = (Mutex::default(), Mutex::default());
+        let iq = Iq { stanza, from, target, is_set, query, session, behind, later };
         let result = hook.answer(&iq, self).get().await;
-        (result, iq.behind.into_inner())
+        Answered { result, behind: iq.behind.into_inner(), later: iq.later.into_inner() }
+    }
+}
+
+struct Answered {
+    result: IqResult,
+    /// What the module wants to do behind its answer.
+    behind: Option<Fut<'static, ()>>,
+    /// The answer itself, where it takes longer.
+    later: Option<Fut<'static, IqResult>>,
+}
+
+impl Answered {
+    fn at_once(result: IqResult) -> Answered {
+        Answered { result, behind: None, later: None }
     }
 }

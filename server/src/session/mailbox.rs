@@ -135,12 +135,25 @@ impl Session {
         self.put_when_room(|| Some((delivery, ()))).await
     }
 
+    /// As `put_waiting`, but does not wait: `None` when there is no room now.
+    pub fn put_if_room(&self, delivery: &Arc<Delivery>) -> Option<Put> {
+        Some(match self.try_keep_place()? {
+            true => self.put_in_place(|| Some((delivery.clone(), ()))),
+            false => Put::Gone,
+        })
+    }
+
     /// As `put_waiting`, for what is to be read only when there is room. `read` may give something that
     /// is kept until what it read is in the mailbox: a lock.
     pub async fn put_when_room<G>(&self, read: impl FnOnce() -> Option<(Arc<Delivery>, G)>) -> Put {
-        if !self.keep_place().await {
-            return Put::Gone;
+        match self.keep_place().await {
+            true => self.put_in_place(read),
+            false => Put::Gone,
         }
+    }
+
+    /// Behind `try_keep_place`.
+    fn put_in_place<G>(&self, read: impl FnOnce() -> Option<(Arc<Delivery>, G)>) -> Put {
         let read = read();
         let mut state = self.state.lock();
         state.kept_places -= 1;

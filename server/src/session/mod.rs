@@ -55,6 +55,8 @@ pub struct Session {
     /// The stanzas on their way from the client.
     pub inbound: Inbound,
     flags: AtomicU8,
+    /// Pages of an archive that wait for room in the mailbox.
+    pages: AtomicU8,
     /// The id by which it can be resumed, once stream management was enabled with resumption.
     pub sm_id: OnceLock<Box<SmId>>,
     bounds: MailboxBounds,
@@ -111,6 +113,15 @@ pub enum End {
 pub enum Full {
     Stanzas,
     Bytes,
+}
+
+/// A page of an archive that waits for room in its session's mailbox.
+pub struct WaitingPage(Arc<Session>);
+
+impl Drop for WaitingPage {
+    fn drop(&mut self) {
+        self.0.pages.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
@@ -172,6 +183,7 @@ impl Session {
             link: Link::default(),
             inbound: Inbound::default(),
             flags: AtomicU8::new(0),
+            pages: AtomicU8::new(0),
             sm_id: OnceLock::new(),
             bounds,
             state: Mutex::default(),
@@ -188,6 +200,13 @@ impl Session {
             true => self.flags.fetch_or(what as u8, Ordering::Relaxed),
             false => self.flags.fetch_and(!(what as u8), Ordering::Relaxed),
         };
+    }
+
+    /// A page is about to wait for room in the mailbox; not where `limit` of them do.
+    pub fn begin_page(self: &Arc<Self>, limit: u8) -> Option<WaitingPage> {
+        let more = |pages: u8| (pages < limit).then_some(pages + 1);
+        let begun = self.pages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        begun.is_ok().then(|| WaitingPage(self.clone()))
     }
 
     /// The presence it broadcast last; `None` before its first and behind an unavailable one.

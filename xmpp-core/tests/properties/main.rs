@@ -6,6 +6,7 @@ mod addresses;
 mod cost;
 mod cuts;
 mod oracle;
+mod rxml;
 mod tape;
 
 /// So many cases, or as many as `PROPTEST_CASES` wants.

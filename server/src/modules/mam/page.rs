@@ -18,6 +18,8 @@ const CHUNK: usize = 50;
 /// A page ends when it has so many bytes, or when so many messages were looked at for it.
 const PAGE_BYTES: usize = 1 << 20;
 const LOOKED_AT: usize = 5_000;
+/// Pages of one session that wait for room in its mailbox. They are all that it can make the server hold.
+const PAGES_AT_A_TIME: u8 = 4;
 /// What matches is counted to here, and only when that is asked for.
 const COUNT: u64 = 10_000;
 
@@ -63,9 +65,9 @@ impl Mam {
         if query.flipped {
             found.messages.reverse();
         }
-        let complete = found.complete;
-        send(session, account, &query, found.messages, router).await?;
-        Ok(Some(fin(complete, set(edges, count))))
+        let fin = fin(found.complete, set(edges, count));
+        let results = results(session, account, &query, found.messages, router).await;
+        send(iq, session, results, fin).await
     }
 }
 
@@ -141,27 +143,54 @@ async fn read(
     }
 }
 
-/// Section 4.2. Each result waits for room in the session's mailbox, and the next query behind it.
-async fn send(
-    session: &Arc<Session>,
+/// Section 4.2: the results, and the answer behind them. What has no room in the session's mailbox waits
+/// for it while the client's next stanzas are read, be it for the acknowledgements that make room.
+async fn send(iq: &Iq<'_>, session: &Arc<Session>, results: Vec<Arc<Delivery>>, fin: Element) -> IqResult {
+    let mut results = results.into_iter();
+    while let Some(result) = results.next() {
+        match session.put_if_room(&result) {
+            Some(Put::Put) => {}
+            Some(Put::Gone | Put::Full) => return Err(StanzaError::service_unavailable()),
+            None => {
+                let Some(waiting) = session.begin_page(PAGES_AT_A_TIME) else {
+                    let text = "read the results of the other queries first";
+                    return Err(StanzaError::resource_constraint_wait().with_text(text));
+                };
+                let session = session.clone();
+                iq.answer_later(async move {
+                    let _waiting = waiting;
+                    for result in std::iter::once(result).chain(results) {
+                        if session.put_waiting(result).await == Put::Gone {
+                            return Err(StanzaError::service_unavailable());
+                        }
+                    }
+                    Ok(Some(fin))
+                });
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(fin))
+}
+
+/// The messages as results, each a stanza of its own.
+async fn results(
+    session: &Session,
     account: &AccountInfo,
     query: &Query,
     messages: Vec<(Saved, Stanza)>,
     router: &Router,
-) -> Result<(), StanzaError> {
+) -> Vec<Arc<Delivery>> {
     // What still waits for the account is taken with its result, and not given a second time
     // (messages.md, rule 10).
     let waits = router.store.count_waiting(account.number).await.map_or(true, |count| count > 0);
-    for (message, stanza) in messages {
+    let results = messages.into_iter().map(|(message, stanza)| {
         let id = router.stanza_ids.encode(account.number, message.id);
         let result = Stanza::message(Type::None).with_from(account.jid.jid()).with_to(session.jid.clone());
         let result = Stanza { payload: wrapped(query, &id, message.time, &stanza), ..result };
-        let delivery = Delivery::result(result, router.now(), waits.then_some(message.id));
-        if session.put_waiting(Arc::new(delivery)).await == Put::Gone {
-            return Err(StanzaError::service_unavailable());
-        }
-    }
-    Ok(())
+        Arc::new(Delivery::result(result, router.now(), waits.then_some(message.id)))
+    });
+    results.collect()
 }
 
 fn wrapped(query: &Query, id: &str, time: u64, stanza: &Stanza) -> Payload {
