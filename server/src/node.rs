@@ -105,7 +105,6 @@ impl Node {
         let ticket_key = shared_key::<32>(&store, "tls.tickets").await?;
         let fake_key = shared_key::<32>(&store, "auth.fake_salts").await?;
         let stanza_id_key = shared_key::<16>(&store, "router.stanza_ids").await?;
-        let slot_key = shared_key::<32>(&store, "uploads.slots").await?;
 
         let cluster = Arc::new(SingleNode::new(Boot(micros_since_epoch())));
         let router = Router::new(
@@ -123,14 +122,7 @@ impl Node {
         ));
         let live = Arc::new(ArcSwap::new(config.clone()));
         let directory = Arc::new(Directory::new(&router, passwords.clone(), live.clone()));
-        let uploads = Arc::new(Uploads::new(
-            store.clone(),
-            plugins::open_blobs(&config, data_dir),
-            live.clone(),
-            clock,
-            &slot_key,
-            directory.removals.clone(),
-        ));
+        let uploads = uploads(&live, data_dir, &store, clock, &directory).await?;
         let parts = Parts {
             config: config.clone(),
             live: live.clone(),
@@ -307,6 +299,19 @@ fn domains(config: &Config) -> Domains {
         default: hosts.first().map(|host| host.as_str().to_owned()).unwrap_or_default(),
         by_name: hosts.iter().map(|host| (host.as_str().to_owned(), domain(host.as_str()))).collect(),
     }
+}
+
+async fn uploads(
+    live: &Arc<ArcSwap<Config>>,
+    data_dir: &Path,
+    store: &Arc<dyn Store>,
+    clock: Clock,
+    directory: &Directory,
+) -> Result<Arc<Uploads>, StartError> {
+    let key = shared_key::<32>(store, "uploads.slots").await?;
+    let blobs = plugins::open_blobs(&live.load(), data_dir);
+    let removals = directory.removals.clone();
+    Ok(Arc::new(Uploads::new(store.clone(), blobs, live.clone(), clock, &key, removals)))
 }
 
 /// A random value that the store keeps from the first start on.

@@ -16,6 +16,7 @@ pub(super) fn check(config: &Config, tree: &Node) -> Vec<Problem> {
     check.auth(config);
     check.limits(config);
     check.storage(config);
+    check.upload(config);
     check.problems
 }
 
@@ -120,6 +121,16 @@ impl Check<'_> {
     fn storage(&mut self, config: &Config) {
         if config.storage.main == MainStore::Sqlite && !cfg!(feature = "sqlite") {
             self.fault("storage.main".into(), Fault::NotCompiled { feature: "sqlite" });
+        }
+    }
+
+    /// It is the beginning of URLs: nothing can stand behind a query.
+    fn upload(&mut self, config: &Config) {
+        let Some(base) = &config.modules.upload.base_url else { return };
+        let is_http = ["https://", "http://"].iter().any(|scheme| base.as_str().starts_with(scheme));
+        if !is_http || base.as_str().contains(['?', '#']) {
+            let wanted = "an http or https URL, as \"https://files.example.com\"";
+            self.fault("modules.upload.base_url".into(), Fault::Malformed { wanted });
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use server::config::Limit;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -41,6 +43,26 @@ async fn connections_are_bounded() {
             }
         }
     };
-    let answer = tokio::time::timeout(std::time::Duration::from_secs(30), free).await.expect("in time");
+    let answer = tokio::time::timeout(Duration::from_secs(30), free).await.expect("in time");
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+}
+
+/// Neither who says nothing keeps his connection, nor who stops in the middle of an upload.
+#[tokio::test(start_paused = true)]
+async fn silence_ends_a_connection() {
+    let stage = Stage::new().await;
+    let slot = stage.slot("a.bin", 4, None).await;
+    let put = format!("PUT {} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nto", slot.put);
+    for (said, seconds) in [("", 30), ("GET / HT", 30), (put.as_str(), 60)] {
+        let begun = tokio::time::Instant::now();
+        let mut stream = TcpStream::connect(stage.plain).await.expect("it listens");
+        tokio::io::AsyncWriteExt::write_all(&mut stream, said.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        // Whether it is told why or not, it ends.
+        let _ = stream.read_to_end(&mut answer).await;
+        let took = begun.elapsed().as_secs();
+        assert!((seconds..seconds + 30).contains(&took), "{said:?}: {took} s");
+        assert!(!answer.starts_with(b"HTTP/1.1 2"));
+    }
+    assert!(stage.files().is_empty());
 }
