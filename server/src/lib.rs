@@ -7,6 +7,7 @@ pub mod capabilities;
 pub mod clock;
 pub mod config;
 pub mod ctl;
+pub mod database;
 pub mod directory;
 pub mod host;
 pub mod http;

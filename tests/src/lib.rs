@@ -3,5 +3,6 @@
 
 pub mod actor;
 pub mod play;
+pub mod postgres;
 pub mod stage;
 pub mod xml;

@@ -66,7 +66,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         room: "server/src",
-        except: &["server/src/plugins/sqlite"],
+        except: &["server/src/plugins/sqlite", "server/src/plugins/postgres"],
         never: &["sqlx::"],
         why: "only a database's plugin says sqlx",
     },

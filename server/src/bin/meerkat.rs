@@ -81,7 +81,12 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
 
-    let node = Node::open(config, &data_dir).await?;
+    // It may wait for its database; being stopped meanwhile is no failure.
+    let node = tokio::select! {
+        node = Node::open(config, &data_dir) => node?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let socket = ControlSocket::bind(&data_dir.join(admin::SOCKET_NAME))?;
     let listening = node.listen()?;
     // Somebody who does not listen to it wants the server all the same.

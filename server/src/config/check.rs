@@ -7,6 +7,7 @@ use super::error::{Fault, Problem};
 use super::nearest::nearest_word;
 use super::sections::MainStore;
 use super::source::Node;
+use super::values::Secret;
 
 /// Everything in `config` that contradicts itself; `tree` says where it was written.
 pub(super) fn check(config: &Config, tree: &Node) -> Vec<Problem> {
@@ -119,9 +120,27 @@ impl Check<'_> {
     }
 
     fn storage(&mut self, config: &Config) {
-        if config.storage.main == MainStore::Sqlite && !cfg!(feature = "sqlite") {
-            self.fault("storage.main".into(), Fault::NotCompiled { feature: "sqlite" });
+        let (compiled, feature) = match config.storage.main {
+            MainStore::Sqlite => (cfg!(feature = "sqlite"), "sqlite"),
+            MainStore::Postgres => (cfg!(feature = "postgres"), "postgres"),
+            MainStore::Memory => return,
+        };
+        if !compiled {
+            self.fault("storage.main".into(), Fault::NotCompiled { feature });
         }
+        let url = config.storage.postgres.url.as_ref().map(Secret::reveal);
+        let is_postgres = |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
+        let fault = match url {
+            Some(url) if is_postgres(url) => return,
+            Some(_) => {
+                Fault::Malformed { wanted: "a URL, as \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\"" }
+            }
+            None if config.storage.main == MainStore::Postgres => {
+                Fault::Needed { by: "storage.main = \"postgres\"" }
+            }
+            None => return,
+        };
+        self.fault("storage.postgres.url".into(), fault);
     }
 
     /// It is the beginning of URLs: nothing can stand behind a query.

@@ -84,6 +84,8 @@ pub enum Fault {
     NotSupported,
     /// The plugin exists, and this binary was compiled without it.
     NotCompiled { feature: &'static str },
+    /// A key that may be absent, but not with another setting.
+    Needed { by: &'static str },
     /// A value of another type.
     WrongType { wanted: String, found: &'static str },
     /// The type is right, the text is not.
@@ -122,6 +124,7 @@ impl fmt::Display for Fault {
             Fault::NotCompiled { feature } => {
                 write!(f, "this binary was built without it; build with `--features {feature}`")
             }
+            Fault::Needed { by } => write!(f, "is needed for {by}"),
             Fault::WrongType { wanted, found } => write!(f, "must be {wanted}, not {found}"),
             Fault::Malformed { wanted } => write!(f, "must be {wanted}"),
             Fault::OutOfRange { found, least, most } => {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use super::values::ALL_ADDRESSES;
+use super::values::{ALL_ADDRESSES, Secret};
 use super::words::words;
 use super::{Domain, Limit, Limits, LogFilter, Modules, Network, Tables};
 
@@ -327,7 +327,7 @@ words! {
 settings! {
     /// Where everything durable is kept.
     pub struct Storage {
-        /// The main store: "sqlite". ("memory" forgets everything when the server stops, for tests.)
+        /// The main store: "sqlite" or "postgres". ("memory" forgets everything when the server stops, for tests.)
         restart main: MainStore = MainStore::Sqlite;
         /// Writes that may wait for their transaction; those beyond are refused with `wait`.
         restart waiting_writes: u32 = 16_384, in 64..=1_000_000;
@@ -337,6 +337,8 @@ settings! {
         restart cached_accounts: u32 = 100_000, in 1..=100_000_000;
         /// The embedded database.
         section sqlite: Sqlite = Sqlite::default();
+        /// A PostgreSQL database, which several servers may share.
+        section postgres: Postgres = Postgres::default();
         /// The folder of uploads.
         section disk: Disk = Disk::default();
     }
@@ -346,6 +348,7 @@ words! {
     /// A store that can keep everything durable.
     pub enum MainStore {
         Sqlite = "sqlite",
+        Postgres = "postgres",
         Memory = "memory",
     }
 }
@@ -357,6 +360,24 @@ settings! {
         restart path: Option<PathBuf> = None, like "\"/var/lib/meerkat/meerkat.db\"";
         /// Connections that read at the same time, beside the one that writes.
         restart readers: u32 = 4, in 1..=256;
+    }
+}
+
+settings! {
+    /// A PostgreSQL database, which several servers may share.
+    pub struct Postgres {
+        /// Where it is, as "postgres://USER:PASSWORD@HOST:PORT/DATABASE". `?sslmode=verify-full` insists on TLS
+        /// and a certificate of that host; `&sslrootcert=FILE` trusts a certificate authority beside the
+        /// system's. It is shown without the password.
+        restart url: Option<Secret> = None, like "\"postgres://meerkat:meerkat@127.0.0.1:5432/meerkat\"";
+        /// Connections at one time, beside the one that saves messages.
+        restart connections: u32 = 10, in 2..=1_000;
+        /// How long a read or a write waits for a connection of these before it is refused.
+        restart acquire_seconds: u32 = 5, in 1..=300;
+        /// How long connecting may take.
+        restart connect_seconds: u32 = 5, in 1..=300;
+        /// How long one statement may take.
+        restart statement_seconds: u32 = 10, in 1..=3600;
     }
 }
 

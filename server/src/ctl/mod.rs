@@ -2,6 +2,7 @@
 //! this machine through its control socket, and prints the answer for a person or as JSON.
 
 mod connection;
+mod database;
 mod failure;
 mod import;
 mod json;
@@ -22,6 +23,7 @@ use crate::admin::Command;
 use crate::admin::account::AccountCommand;
 use crate::admin::protocol::{Line, Refusal};
 use crate::admin::server::ServerCommand;
+use crate::database::DatabaseCommand;
 use connection::Connection;
 use failure::Failure;
 use json::Path;
@@ -48,6 +50,9 @@ Passwords need not be on the command line: they are asked for, or read from stan
 enum Task {
     #[command(flatten)]
     Ask(Command),
+    /// The store's database, without a server: status, schema, check, copy
+    #[command(subcommand)]
+    Db(DatabaseCommand),
     /// Wait until the server is ready
     Started {
         /// How long
@@ -122,6 +127,7 @@ fn perform(
             lifecycle::stop(socket, false, json, &path, out)
         }
         Task::Ask(command) => ask(command, socket, json, out),
+        Task::Db(command) => database::run(command, json, &path, out),
         Task::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "meerkatctl", &mut text);
@@ -196,6 +202,7 @@ impl Task {
     fn path(&self) -> Path {
         match self {
             Task::Ask(command) => json::path(command),
+            Task::Db(command) => Path::new("db", command.name()),
             Task::Started { .. } => Path::new("server", "started"),
             Task::Status => Path::new("server", "status"),
             Task::Stop { .. } => Path::new("server", "stop"),

@@ -31,7 +31,8 @@ fn the_commands_are_those_that_scripts_know() {
         account importUsers, session listSessions, session countSessions, session kickUser, \
         session kickUserSession, roster listContacts, roster addContact, roster deleteContact, \
         server status, server version, server getLoglevel, server setLoglevel, server reload, server stop, \
-        stanza sendMessage, stanza sendStanza, upload test, upload list, upload remove, upload usage, started, status, stop, version, completions";
+        stanza sendMessage, stanza sendStanza, upload test, upload list, upload remove, upload usage, \
+        db status, db migrate, db check, db copy, started, status, stop, version, completions";
     assert_eq!(commands().join(", "), expected);
 }
 

@@ -1,13 +1,20 @@
 //! The stores that `storage.main` may choose. They depend on `storage` and on nothing else of the
 //! server.
 
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+pub mod copy;
 pub mod disk;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod tools;
 
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(feature = "postgres")]
+use std::time::Duration;
 
 use crate::config::{Config, MainStore};
 use crate::storage::{Blobs, Store, StoreError, Watch};
@@ -22,20 +29,20 @@ pub async fn open(
         MainStore::Memory => Ok(Arc::new(memory::Memory::new())),
         #[cfg(feature = "sqlite")]
         MainStore::Sqlite => {
-            let path = config.storage.sqlite.path.clone().unwrap_or_else(|| data_dir.join("meerkat.db"));
-            let options = sqlite::Options {
-                readers: config.storage.sqlite.readers,
-                waiting_writes: config.storage.waiting_writes as usize,
-                waiting_bytes: config.storage.waiting_bytes as usize,
-                watch,
-                ..sqlite::Options::new(path)
-            };
+            let options = sqlite::Options { watch, ..sqlite_options(config, data_dir) };
             Ok(Arc::new(sqlite::Sqlite::open(options).await?))
         }
-        #[cfg(not(feature = "sqlite"))]
-        MainStore::Sqlite => {
+        #[cfg(feature = "postgres")]
+        MainStore::Postgres => {
+            let mut options = postgres_options(config)?;
+            options.named.watch = watch;
+            Ok(Arc::new(postgres::Postgres::open(options).await?))
+        }
+        #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+        // The configuration's check names the key and the feature.
+        _ => {
             let _ = (data_dir, watch);
-            Err(StoreError::Unavailable("this binary was built without the feature `sqlite`".into()))
+            Err(StoreError::Unavailable("this binary was built without the store of storage.main".to_owned()))
         }
     }
 }
@@ -44,4 +51,38 @@ pub async fn open(
 pub fn open_blobs(config: &Config, data_dir: &Path) -> Arc<dyn Blobs> {
     let folder = config.storage.disk.path.clone().unwrap_or_else(|| data_dir.join("uploads"));
     Arc::new(disk::Disk::new(folder))
+}
+
+#[cfg(feature = "sqlite")]
+fn sqlite_options(config: &Config, data_dir: &Path) -> sqlite::Options {
+    let path = config.storage.sqlite.path.clone().unwrap_or_else(|| data_dir.join("meerkat.db"));
+    sqlite::Options {
+        readers: config.storage.sqlite.readers,
+        waiting_writes: config.storage.waiting_writes as usize,
+        waiting_bytes: config.storage.waiting_bytes as usize,
+        ..sqlite::Options::new(path)
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn postgres_options(config: &Config) -> Result<postgres::Options, StoreError> {
+    let settings = &config.storage.postgres;
+    let url = settings.url.as_ref();
+    let url = url.ok_or_else(|| StoreError::Unavailable("storage.postgres.url is not set".to_owned()))?;
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let mut options = postgres::Options::new(url.reveal())?;
+    options.node = host_name();
+    options.connections = settings.connections as usize;
+    options.acquire_limit = seconds(settings.acquire_seconds);
+    options.connect_limit = seconds(settings.connect_seconds);
+    options.statement_limit = seconds(settings.statement_seconds);
+    options.waiting_writes = config.storage.waiting_writes as usize;
+    options.waiting_bytes = config.storage.waiting_bytes as usize;
+    Ok(options)
+}
+
+/// Nothing depends on it: it is for whoever looks into a database that several servers share.
+#[cfg(feature = "postgres")]
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }

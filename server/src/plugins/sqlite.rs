@@ -14,6 +14,8 @@ mod archive;
 mod books;
 mod chores;
 mod delete;
+#[cfg(feature = "postgres")]
+pub mod export;
 mod failure;
 mod files;
 mod load;
@@ -21,6 +23,7 @@ mod open;
 mod packed;
 mod read;
 mod tail;
+pub mod tools;
 mod writer;
 
 use std::sync::Arc;
@@ -35,7 +38,7 @@ use apply::Change;
 use books::Books;
 use chores::Chores;
 use failure::Named;
-pub use open::Options;
+pub use open::{Options, schema};
 use writer::{Job, Saving, Writer};
 
 pub struct Sqlite {

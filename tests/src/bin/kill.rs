@@ -2,7 +2,7 @@
 //! every message that it had acknowledged (messages.md, rule 13: at least once, never twice into one
 //! session, a repetition only under the same stanza-id).
 //!
-//! `kill BINARY KILLS SEED`
+//! `kill BINARY KILLS SEED [sqlite|postgres]`
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use server::plugins::sqlite::{Options, Sqlite};
+use meerkat_tests::postgres::PostgresServer;
+use server::plugins::postgres::{self, Postgres};
+use server::plugins::sqlite::{self, Sqlite};
 use server::storage::{Store, Write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -44,13 +46,18 @@ struct Book {
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, binary, kills, seed] = &arguments[..] else { panic!("usage: kill BINARY KILLS SEED") };
+    let [_, binary, kills, seed, store @ ..] = &arguments[..] else {
+        panic!("usage: kill BINARY KILLS SEED [sqlite|postgres]")
+    };
     let (kills, seed): (u32, u64) = (kills.parse().expect("a number"), seed.parse().expect("a number"));
-    println!("kill: {kills} kills, seed {seed}");
+    println!("kill: {kills} kills, seed {seed}, {}", store.first().map_or("sqlite", |store| store));
     let folder = tempfile::TempDir::new().expect("a folder");
-    make_accounts(folder.path()).await;
+    // With its disk waited for: the database is not killed, but its answers count.
+    let postgres = store.iter().any(|store| store == "postgres").then(|| PostgresServer::start(""));
+    let database = postgres.as_ref().map(|postgres| postgres.url("postgres"));
+    make_accounts(folder.path(), database.as_deref()).await;
     let port = free_port();
-    let config = write_config(folder.path(), port);
+    let config = write_config(folder.path(), port, database.as_deref());
     let books: Vec<Arc<Book>> = (0..PAIRS).map(|_| Arc::default()).collect();
     let mut chance = Chance(seed);
     for life in 0..kills {
@@ -239,8 +246,17 @@ impl Client {
     }
 }
 
-async fn make_accounts(folder: &Path) {
-    let store = Sqlite::open(Options::new(folder.join("meerkat.db"))).await.expect("a new database");
+async fn make_accounts(folder: &Path, database: Option<&str>) {
+    let store: Box<dyn Store> = match database {
+        Some(url) => {
+            let options = postgres::Options::new(url).expect("a URL");
+            Box::new(Postgres::open(options).await.expect("a new database"))
+        }
+        None => {
+            let options = sqlite::Options::new(folder.join("meerkat.db"));
+            Box::new(Sqlite::open(options).await.expect("a new database"))
+        }
+    };
     for name in (0..PAIRS).flat_map(|pair| [format!("sender{pair}"), format!("receiver{pair}")]) {
         let secret =
             ScramSecret::derive(ScramHash::Sha256, PASSWORD, b"a salt of 16 byt", 1).expect("a password");
@@ -251,12 +267,15 @@ async fn make_accounts(folder: &Path) {
     store.close().await;
 }
 
-fn write_config(folder: &Path, port: u16) -> std::path::PathBuf {
+fn write_config(folder: &Path, port: u16, database: Option<&str>) -> std::path::PathBuf {
+    let storage =
+        database.map(|url| format!("[storage]\nmain = \"postgres\"\n[storage.postgres]\nurl = {url:?}\n"));
     let config = format!(
         "[general]\ndata_dir = {:?}\nlog_level = \"warn\"\n[auth]\nplain_without_tls = true\n\
          [limits]\noffline_messages = 1000000\n\
-         [listen]\nhttp = []\nmetrics = []\n[[listen.c2s]]\nip = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n",
-        folder.display()
+         [listen]\nhttp = []\nmetrics = []\n[[listen.c2s]]\nip = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n{}",
+        folder.display(),
+        storage.unwrap_or_default()
     );
     let file = folder.join("meerkat.toml");
     std::fs::write(&file, config).expect("a configuration");

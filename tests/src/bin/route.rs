@@ -20,6 +20,8 @@ async fn main() {
     let Some(count) = argument else { panic!("usage: route COUNT") };
     let mut config = Config::default();
     config.messages.save = Save::UnlessDelivered;
+    // An account with an archive has everything saved first.
+    config.modules.mam.enabled = false;
     config.limits.bytes_per_second = Limit::None;
     let stage = Stage::new(config).await.expect("a stage");
     let romeo = login(&stage, "romeo").await;

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod client;
+mod database;
 mod first_run;
 mod import;
 mod lifecycle;

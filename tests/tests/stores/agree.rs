@@ -20,19 +20,26 @@ const NAMES: [&str; 5] = [
 const STEPS: u64 = 400;
 
 #[tokio::test]
-async fn both_kinds_of_store_do_the_same() {
+async fn sqlite_does_as_memory_does() {
     for seed in 1..=3 {
-        agree(seed).await;
+        agree(seed, Stage::sqlite().await).await;
     }
 }
 
-async fn agree(seed: u64) {
-    let (memory, mut sqlite) = (Stage::memory(), Stage::sqlite().await);
+#[tokio::test]
+async fn postgres_does_as_memory_does() {
+    for seed in 1..=3 {
+        agree(seed, Stage::postgres().await).await;
+    }
+}
+
+async fn agree(seed: u64, mut durable: Stage) {
+    let memory = Stage::memory();
     let mut chance = Chance::new(seed);
     for step in 0..STEPS {
         let write = chance.write();
         let expected = memory.write(write.clone()).await.map_err(kind);
-        let done = sqlite.write(write.clone()).await.map_err(kind);
+        let done = durable.write(write.clone()).await.map_err(kind);
         assert_eq!(done, expected, "seed {seed}, step {step}: {write:?}");
         if let Written::Account(number) = expected.unwrap_or(Written::Done) {
             chance.owners.push(number);
@@ -41,26 +48,26 @@ async fn agree(seed: u64) {
         if chance.owners.contains(&owner) {
             let body = step.to_string();
             memory.queue(owner, &body).await;
-            sqlite.queue(owner, &body).await;
+            durable.queue(owner, &body).await;
         }
         // One of the first ones is taken, each by its own id.
         let place = chance.below(3) as usize;
         let owner = chance.owner();
-        for stage in [&memory, &sqlite] {
+        for stage in [&memory, &durable] {
             if let Some(message) = stage.waiting(owner).await.get(place) {
                 stage.store.taken(owner, message.id);
             }
         }
         if chance.below(100) == 0 {
-            sqlite = sqlite.restarted().await;
+            durable = durable.restarted().await;
             // Who went before it started is nobody that a draft of the server could name.
             chance.owners = living(&memory).await;
         }
         if step % 50 == 0 {
-            compare(&memory, &sqlite, &chance).await;
+            compare(&memory, &durable, &chance).await;
         }
     }
-    compare(&memory, &sqlite, &chance).await;
+    compare(&memory, &durable, &chance).await;
 }
 
 async fn living(stage: &Stage) -> Vec<AccountNumber> {
@@ -69,13 +76,13 @@ async fn living(stage: &Stage) -> Vec<AccountNumber> {
 }
 
 /// Everything that can be read.
-async fn compare(memory: &Stage, sqlite: &Stage, chance: &Chance) {
-    let (one, other) = (&memory.store, &sqlite.store);
+async fn compare(memory: &Stage, durable: &Stage, chance: &Chance) {
+    let (one, other) = (&memory.store, &durable.store);
     for name in NAMES {
         assert_eq!(one.account(&bare(name)).await, other.account(&bare(name)).await);
     }
     for owner in chance.owners.iter().copied().chain([AccountNumber(999)]) {
-        assert_eq!(memory.bodies(owner).await, sqlite.bodies(owner).await, "{owner:?}");
+        assert_eq!(memory.bodies(owner).await, durable.bodies(owner).await, "{owner:?}");
         let (ours, theirs) =
             (one.roster(owner).await.expect("reads"), other.roster(owner).await.expect("reads"));
         assert_eq!((ours.version, ours.items), (theirs.version, theirs.items), "{owner:?}");

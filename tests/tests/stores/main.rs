@@ -20,5 +20,11 @@ macro_rules! on_every_store {
         mod on_sqlite {
             $(#[tokio::test] async fn $play() { super::$play($crate::stage::Stage::sqlite().await).await; })*
         }
+        mod on_postgres {
+            $(#[tokio::test] async fn $play() { super::$play($crate::stage::Stage::postgres().await).await; })*
+        }
+        mod on_postgres_over_tls {
+            $(#[tokio::test] async fn $play() { super::$play($crate::stage::Stage::postgres_over_tls().await).await; })*
+        }
     };
 }

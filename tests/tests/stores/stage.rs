@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use meerkat_tests::postgres::PostgresServer;
 use server::plugins::memory::Memory;
-use server::plugins::sqlite::{Options, Sqlite};
+use server::plugins::postgres::{self, Postgres};
+use server::plugins::sqlite::{self, Sqlite};
 use server::storage::{
     AccountNumber, Draft, MessageId, Owner, Peer, Role, Saved, Store, StoreError, Write, Written,
 };
@@ -14,27 +16,56 @@ use xmpp_core::sasl::{ScramHash, ScramSecret};
 
 pub struct Stage {
     pub store: Arc<dyn Store>,
-    /// Where the store is, if it outlives its process.
-    folder: Option<TempDir>,
+    home: Home,
+}
+
+/// Where the store is, if it outlives its process.
+enum Home {
+    Memory,
+    Sqlite(TempDir),
+    Postgres { url: String },
 }
 
 impl Stage {
     pub fn memory() -> Stage {
-        Stage { store: Arc::new(Memory::new()), folder: None }
+        Stage { store: Arc::new(Memory::new()), home: Home::Memory }
     }
 
     pub async fn sqlite() -> Stage {
-        let folder = TempDir::new().expect("a temporary folder");
-        let store = open(&folder).await;
-        Stage { store, folder: Some(folder) }
+        Stage::at(Home::Sqlite(TempDir::new().expect("a temporary folder"))).await
+    }
+
+    pub async fn postgres() -> Stage {
+        Stage::at(Home::Postgres { url: PostgresServer::shared().database().await }).await
+    }
+
+    /// With a certificate that is looked at.
+    pub async fn postgres_over_tls() -> Stage {
+        Stage::at(Home::Postgres { url: PostgresServer::shared().database_over_tls().await }).await
+    }
+
+    async fn at(home: Home) -> Stage {
+        let store: Arc<dyn Store> = match &home {
+            Home::Memory => Arc::new(Memory::new()),
+            Home::Sqlite(folder) => {
+                let options = sqlite::Options::new(folder.path().join("meerkat.db"));
+                Arc::new(Sqlite::open(options).await.expect("the store opens"))
+            }
+            Home::Postgres { url } => {
+                let options = postgres::Options::new(url).expect("a URL");
+                Arc::new(Postgres::open(options).await.expect("the store opens"))
+            }
+        };
+        Stage { store, home }
     }
 
     /// The store after a restart; what lives in memory alone is not restarted.
     pub async fn restarted(self) -> Stage {
-        let Some(folder) = self.folder else { return self };
+        if matches!(self.home, Home::Memory) {
+            return self;
+        }
         self.store.close().await;
-        let store = open(&folder).await;
-        Stage { store, folder: Some(folder) }
+        Stage::at(self.home).await
     }
 
     pub async fn write(&self, write: Write) -> Result<Written, StoreError> {
@@ -79,10 +110,6 @@ impl Stage {
         assert!(waiting.is_sorted_by_key(|message| message.id));
         waiting.iter().map(|message| String::from_utf8_lossy(&message.stanza).into_owned()).collect()
     }
-}
-
-async fn open(folder: &TempDir) -> Arc<dyn Store> {
-    Arc::new(Sqlite::open(Options::new(folder.path().join("meerkat.db"))).await.expect("the store opens"))
 }
 
 pub fn bare(text: &str) -> BareJid {

@@ -158,15 +158,38 @@ fn values_that_are_malformed() {
 
 #[test]
 fn what_is_not_built_yet_is_said_so() {
-    let toml = "[storage]\nmain = \"postgres\"\n[storage.postgres]\nurl = \"postgres://\"\n[[listen.s2s]]\nport = 5269\n";
+    let toml = "[storage.redis]
+url = \"redis://\"
+[[listen.s2s]]
+port = 5269
+";
     assert_eq!(
         complaints(toml, &[]),
         [
-            "m.toml:2: storage.main: not supported by this version",
-            "m.toml:3: storage.postgres: not supported by this version",
-            "m.toml:5: listen.s2s: not supported by this version",
+            "m.toml:1: storage.redis: not supported by this version",
+            "m.toml:3: listen.s2s: not supported by this version",
         ]
     );
+}
+
+#[test]
+fn a_store_without_its_place() {
+    assert_eq!(
+        complaints("[storage]\nmain = \"postgres\"\n", &[]),
+        ["m.toml:1: storage.postgres.url: is needed for storage.main = \"postgres\""]
+    );
+    assert_eq!(
+        complaints("[storage.postgres]\nurl = \"mysql://a:b@h/d\"\n", &[]),
+        ["m.toml:2: storage.postgres.url: must be a URL, as \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\""]
+    );
+}
+
+#[test]
+fn a_password_is_not_shown() {
+    let config = read("[storage.postgres]\nurl = \"postgres://meerkat:sesame@db:5432/meerkat\"\n").unwrap();
+    let shown = crate::config::resolved_toml(&config);
+    assert!(shown.contains("url = \"postgres://meerkat:***@db:5432/meerkat\""), "{shown}");
+    assert!(!shown.contains("sesame") && !format!("{config:?}").contains("sesame"));
 }
 
 #[test]

@@ -75,7 +75,7 @@ async fn rows_past(connection: &mut SqliteConnection, indexed: i64) -> Result<Ve
     .await
 }
 
-async fn existing(
+pub async fn existing(
     connection: &mut SqliteConnection,
     owned: &[(MessageId, Owners)],
 ) -> Result<HashSet<AccountNumber>, sqlx::Error> {

@@ -70,15 +70,23 @@ impl Options {
         options.disable_statement_logging().connect().await
     }
 
-    /// Connections for reading, made when they are needed.
-    pub fn readers(&self) -> SqlitePool {
-        let options = SqliteConnectOptions::new()
+    /// A connection for looking at the file, beside whoever has it open.
+    pub async fn connect_to_read(&self) -> Result<SqliteConnection, sqlx::Error> {
+        self.to_read().connect().await
+    }
+
+    fn to_read(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
             .filename(&self.path)
             .read_only(true)
             .row_buffer_size(256)
             .busy_timeout(self.lock_wait)
             .pragma("cell_size_check", "ON")
-            .disable_statement_logging();
+            .disable_statement_logging()
+    }
+
+    /// Connections for reading, made when they are needed.
+    pub fn readers(&self) -> SqlitePool {
         SqlitePoolOptions::new()
             .max_connections(self.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))
@@ -86,7 +94,7 @@ impl Options {
             .max_lifetime(None)
             // A ping would cost as much as most of the reads.
             .test_before_acquire(false)
-            .connect_lazy_with(options)
+            .connect_lazy_with(self.to_read())
     }
 }
 
@@ -125,6 +133,26 @@ pub fn lock(path: &Path) -> Result<Lock, StoreError> {
     let _ =
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
     Ok(Lock(file))
+}
+
+pub fn newest_schema() -> i64 {
+    MIGRATIONS.len() as i64
+}
+
+/// `priv/sqlite.sql`: the newest schema, for `sqlite3`. A file made with it is one of ours.
+pub fn schema() -> String {
+    let mut sql = String::from(
+        "-- Meerkat's schema for SQLite: sqlite3 meerkat.db <sqlite.sql\n\
+         -- The server makes and updates its tables by itself; this is for whoever would rather do it by hand.\n\
+         -- Generated from server/src/plugins/sqlite/migrations: do not change it here.\n\nBEGIN;\n\n",
+    );
+    MIGRATIONS.iter().for_each(|migration| sql.push_str(migration));
+    sql.push_str(&format!("\n{};\nCOMMIT;\n", marks(MIGRATIONS.len() as i64)));
+    sql
+}
+
+fn marks(version: i64) -> String {
+    format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}")
 }
 
 /// A database that is ours, whole, and of the newest schema.
@@ -190,9 +218,8 @@ async fn migrate(connection: &mut SqliteConnection, path: &Path, named: &Named) 
     }
     for (sql, version) in MIGRATIONS.iter().zip(1..).skip(version.max(0) as usize) {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(error)?;
-        let marks = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}");
         sqlx::raw_sql(*sql).execute(&mut *transaction).await.map_err(error)?;
-        sqlx::raw_sql(AssertSqlSafe(marks)).execute(&mut *transaction).await.map_err(error)?;
+        sqlx::raw_sql(AssertSqlSafe(marks(version))).execute(&mut *transaction).await.map_err(error)?;
         transaction.commit().await.map_err(error)?;
         tracing::info!(path = %path.display(), version, "The database has its new schema");
     }

@@ -1,0 +1,7 @@
+//! What is PostgreSQL's alone: the schema, several servers on one database, and a database that fails.
+
+mod copy;
+mod faults;
+mod schema;
+mod stage;
+mod together;
