@@ -8,8 +8,8 @@ use server::plugins::sqlite::{self, Sqlite};
 use server::storage::archive::{End, Filter};
 use server::storage::subscription::Verb;
 use server::storage::{
-    AccountNumber, Draft, File, FileQuota, Files, MessageId, OfflineQueue, Owner, Peer, Role, RosterLimits,
-    Store, StoreError, Users, Write, Written,
+    AccountNumber, Draft, File, FileQuota, MessageId, OfflineQueue, Owner, Peer, Role, RosterLimits, Store,
+    StoreError, Users, Write, Written,
 };
 use tempfile::TempDir;
 use tokio::sync::Notify;
