@@ -44,7 +44,11 @@ impl Connection {
         match self.stream.get_mut().write_all(&request) {
             Ok(()) => Ok(()),
             // It may have said why before it left; that is read next.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(self.gone(error)),
         }
     }
