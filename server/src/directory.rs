@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use rand::RngCore;
+use tokio::sync::Notify;
 use xmpp_core::BareJid;
 use xmpp_core::jid::prepare_password;
 use xmpp_core::sasl::{BadPassword, Mechanism, SALT_BYTES, ScramHash, ScramSecret};
@@ -25,6 +26,8 @@ pub struct Directory {
     router: Weak<Router>,
     passwords: Arc<Passwords>,
     config: Arc<ArcSwap<Config>>,
+    /// Told of each account that is removed: something that it owned may have to be cleared away.
+    pub removals: Arc<Notify>,
 }
 
 /// Why an account is not made, changed, found or removed. Each is a sentence for the operator.
@@ -51,7 +54,7 @@ type Done = Result<(), DirectoryError>;
 
 impl Directory {
     pub fn new(router: &Arc<Router>, passwords: Arc<Passwords>, config: Arc<ArcSwap<Config>>) -> Directory {
-        Directory { router: Arc::downgrade(router), passwords, config }
+        Directory { router: Arc::downgrade(router), passwords, config, removals: Arc::default() }
     }
 
     /// The address of an account on a domain that is served, whether or not there is one.
@@ -131,6 +134,7 @@ impl Directory {
         let removed = router.change_rosters(std::slice::from_ref(jid), write).await;
         removed.map_err(|error| missing(jid, error))?;
         tracing::info!(%jid, "an account was removed");
+        self.removals.notify_one();
         then();
         end_sessions(&router, jid, End::Removed);
         Ok(())

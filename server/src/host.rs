@@ -46,6 +46,8 @@ pub struct Host {
     /// `var` of each disco feature of the domain, and of an account. Sorted, each once.
     pub server_features: Vec<&'static str>,
     pub account_features: Vec<&'static str>,
+    /// What stands beside the domain, at an address of its own; by the first label of that.
+    pub services: HashMap<&'static str, Service>,
     server_forms: Vec<Form>,
     server_nodes: Vec<Node>,
     features_after_login: Vec<StreamFeature>,
@@ -57,6 +59,14 @@ pub struct Identity {
     pub category: &'static str,
     pub type_: &'static str,
     pub name: Option<&'static str>,
+}
+
+/// A service of each served domain, at `LABEL.DOMAIN`. It is routed to inside: no DNS need know of it.
+pub struct Service {
+    /// As disco shows it.
+    pub name: &'static str,
+    /// By namespace of the query, disco's included.
+    pub iq: HashMap<&'static str, Arc<dyn AnswerIq>>,
 }
 
 /// A disco extension of the domain (XEP-0128), an `x` of `jabber:x:data`; nothing where there is
@@ -146,6 +156,19 @@ impl HostBuilder {
         self.host.server_nodes.push(Box::new(node));
     }
 
+    /// A service at `label.DOMAIN` of each domain, which answers what is listed.
+    pub fn service(
+        &mut self,
+        label: &'static str,
+        name: &'static str,
+        iq: impl IntoIterator<Item = (&'static str, Arc<dyn AnswerIq>)>,
+    ) {
+        let service = Service { name, iq: iq.into_iter().collect() };
+        if self.host.services.insert(label, service).is_some() {
+            self.errors.push(format!("two modules serve {label}.DOMAIN; one is {}", self.module));
+        }
+    }
+
     /// What the stream announces behind authentication.
     pub fn stream_feature(&mut self, feature: Element) {
         self.stream_feature_with(move |_| feature.clone());
@@ -195,7 +218,8 @@ impl Host {
     }
 }
 
-fn info(identities: &[Identity], features: &[&str]) -> Element {
+/// The disco information of an entity.
+pub fn info(identities: &[Identity], features: &[&str]) -> Element {
     let identities = identities.iter().map(|identity| {
         Element::new("identity", ns::DISCO_INFO)
             .attr("category", identity.category)

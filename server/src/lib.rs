@@ -10,6 +10,7 @@ pub mod ctl;
 pub mod database;
 pub mod directory;
 pub mod host;
+pub mod http;
 pub mod modules;
 pub mod node;
 pub mod passwords;
@@ -22,3 +23,4 @@ pub mod telemetry;
 #[cfg(test)]
 pub mod testing;
 pub mod tls;
+pub mod uploads;

@@ -16,6 +16,7 @@ use crate::c2s::listener::{Listener, listen};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::directory::Directory;
+use crate::http::{self, Http};
 use crate::modules::{self, Parts};
 use crate::passwords::Passwords;
 use crate::plugins;
@@ -28,6 +29,7 @@ use crate::telemetry::http::Shown;
 use crate::telemetry::labels::Queue;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{CertificateError, Tls};
+use crate::uploads::{Place, Uploads};
 
 /// How often the store is asked how it is.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -38,6 +40,8 @@ pub struct Node {
     pub router: Arc<Router>,
     pub c2s: Arc<C2s>,
     pub directory: Arc<Directory>,
+    pub uploads: Arc<Uploads>,
+    http: Arc<Http>,
     pub tls: Arc<Tls>,
     pub metrics: Arc<Metrics>,
     pub health: Health,
@@ -53,6 +57,7 @@ pub struct Node {
 /// Where a node listens.
 pub struct Listening {
     pub c2s: Vec<(SocketAddr, config::TlsMode)>,
+    pub http: Vec<(SocketAddr, config::HttpTls)>,
     pub metrics: Vec<SocketAddr>,
 }
 
@@ -118,11 +123,13 @@ impl Node {
         ));
         let live = Arc::new(ArcSwap::new(config.clone()));
         let directory = Arc::new(Directory::new(&router, passwords.clone(), live.clone()));
+        let uploads = uploads(&live, data_dir, &store, clock, &directory).await?;
         let parts = Parts {
             config: config.clone(),
             live: live.clone(),
             store: store.clone(),
             directory: directory.clone(),
+            uploads: uploads.clone(),
         };
         router.set_host(modules::install(&parts).map_err(StartError::Modules)?);
 
@@ -133,11 +140,14 @@ impl Node {
         let (stopping, stops) = watch::channel(false);
         let c2s =
             C2s::new(router.clone(), tls.clone(), admission, passwords, config.clone(), fake_key, stops);
+        let http = Http::new(uploads.clone(), tls.clone(), &config, metrics.clone());
         store_is_well.good();
         let node = Node {
             router,
             c2s,
             directory,
+            uploads,
+            http,
             tls,
             metrics,
             health,
@@ -154,7 +164,7 @@ impl Node {
     /// Listens on every configured port.
     pub fn listen(self: &Arc<Self>) -> Result<Listening, StartError> {
         let config = self.config.load_full();
-        let mut listening = Listening { c2s: Vec::new(), metrics: Vec::new() };
+        let mut listening = Listening { c2s: Vec::new(), http: Vec::new(), metrics: Vec::new() };
         for (index, settings) in config.listen.c2s.iter().enumerate() {
             let address = SocketAddr::new(settings.ip, settings.port);
             let refused =
@@ -163,6 +173,15 @@ impl Node {
             listening.c2s.push((listener.address().map_err(refused)?, settings.tls));
             tokio::spawn(listener.run(self.c2s.clone(), self.stopping.subscribe()));
         }
+        for (index, settings) in config.listen.http.iter().enumerate() {
+            let address = SocketAddr::new(settings.ip, settings.port);
+            let refused =
+                |error| StartError::Listen { address, key: format!("listen.http[{index}].port"), error };
+            let listener = http::Listener::bind(settings).map_err(refused)?;
+            listening.http.push((listener.address().map_err(refused)?, settings.tls));
+            tokio::spawn(listener.run(self.http.clone(), self.stopping.subscribe()));
+        }
+        self.uploads.reached_at(Place::listening(&listening.http));
         for (index, settings) in config.listen.metrics.iter().enumerate() {
             let address = SocketAddr::new(settings.ip, settings.port);
             let refused =
@@ -174,6 +193,7 @@ impl Node {
             let shown = Shown { metrics: self.metrics.clone(), look: Arc::new(look) };
             tokio::spawn(crate::telemetry::http::serve(listener, shown, self.health.clone()));
         }
+        tokio::spawn(self.uploads.clone().clean());
         tokio::spawn(self.tls.clone().watch());
         tokio::spawn(self.clone().look_around());
         tokio::spawn(self.clone().keep_archives_short());
@@ -198,6 +218,7 @@ impl Node {
         let refused = self.tls.reload(&new.tls, &new.general.hosts);
         // Before the streams ask the modules for their features.
         self.config.store(new.clone());
+        self.http.reload(&new);
         self.c2s.reload(new);
         (changes, refused)
     }
@@ -294,6 +315,19 @@ fn domains(config: &Config) -> Domains {
         default: hosts.first().map(|host| host.as_str().to_owned()).unwrap_or_default(),
         by_name: hosts.iter().map(|host| (host.as_str().to_owned(), domain(host.as_str()))).collect(),
     }
+}
+
+async fn uploads(
+    live: &Arc<ArcSwap<Config>>,
+    data_dir: &Path,
+    store: &Arc<dyn Store>,
+    clock: Clock,
+    directory: &Directory,
+) -> Result<Arc<Uploads>, StartError> {
+    let key = shared_key::<32>(store, "uploads.slots").await?;
+    let blobs = plugins::open_blobs(&live.load(), data_dir);
+    let removals = directory.removals.clone();
+    Ok(Arc::new(Uploads::new(store.clone(), blobs, live.clone(), clock, &key, removals)))
 }
 
 /// A random value that the store keeps from the first start on.

@@ -6,6 +6,8 @@
 //! the server; modules see the traits and never a plugin.
 
 pub mod archive;
+pub mod blobs;
+pub mod files;
 pub mod refusal;
 pub mod roster;
 pub mod subscription;
@@ -21,6 +23,8 @@ use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
 pub use archive::{Archive, Peer, Verified};
+pub use blobs::{BlobName, Blobs, Content, PutError, Usage};
+pub use files::{File, FileQuota, Files};
 pub use roster::{Roster, RosterChange, RosterItem, RosterLimits, RosterVersion, Subscription};
 pub use write::{Write, Written};
 
@@ -205,7 +209,7 @@ pub struct Draft {
 }
 
 /// Everything durable. The reading traits above, and two ways to write.
-pub trait Store: Users + Rosters + OfflineQueue + Archive + Items {
+pub trait Store: Users + Rosters + OfflineQueue + Archive + Items + Files {
     /// Applies one write, durable when this returns. Concurrent writes share a commit.
     fn write<'a>(&'a self, write: Write) -> StoreFut<'a, Written>;
     /// Saves messages in one commit, all or none, durable when this returns. The ids increase in

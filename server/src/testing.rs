@@ -13,11 +13,13 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::modules::{self, Parts};
 use crate::passwords::Passwords;
+use crate::plugins::disk::Disk;
 use crate::plugins::memory::Memory;
 use crate::router::{self, Domains, Fate, Router, StanzaIds};
 use crate::session::{End, MailboxBounds, Peer, Session};
 use crate::storage::{AccountNumber, RosterItem, Store, Subscription, Users, Write, Written};
 use crate::telemetry::metrics::Metrics;
+use crate::uploads::Uploads;
 
 pub struct Stage {
     pub router: Arc<Router>,
@@ -61,7 +63,21 @@ impl Stage {
         let config = Arc::new(config);
         let live = Arc::new(ArcSwap::new(config.clone()));
         let directory = Arc::new(Directory::new(&router, Arc::new(Passwords::new(1, 64)), live.clone()));
-        let parts = Parts { config, live: live.clone(), store: store.clone(), directory: directory.clone() };
+        let uploads = Uploads::new(
+            store.clone(),
+            Arc::new(Disk::new("/nonexistent")),
+            live.clone(),
+            Clock::runtime(),
+            &[7; 32],
+            directory.removals.clone(),
+        );
+        let parts = Parts {
+            config,
+            live: live.clone(),
+            store: store.clone(),
+            directory: directory.clone(),
+            uploads: Arc::new(uploads),
+        };
         router.set_host(modules::install(&parts).expect("modules that do not contradict each other"));
         Stage { router, store, directory, live }
     }

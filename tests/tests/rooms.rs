@@ -47,6 +47,12 @@ const RULES: &[Rule] = &[
         why: "a plugin knows storage.rs alone",
     },
     Rule {
+        room: "server/src/http",
+        except: &[],
+        never: &["crate::router", "crate::session", "crate::modules", "crate::plugins", "crate::node"],
+        why: "HTTP knows uploads, and no stanza",
+    },
+    Rule {
         room: "server/src/router",
         except: &[],
         never: &["crate::modules", "crate::plugins", "crate::c2s", "sqlx"],

@@ -18,6 +18,7 @@ pub mod server;
 pub mod session;
 pub mod socket;
 pub mod stanza;
+pub mod upload;
 pub mod welcome;
 
 use std::path::PathBuf;
@@ -62,6 +63,9 @@ pub enum Command {
     /// Stanzas in the name of an account or of the server
     #[command(subcommand)]
     Stanza(stanza::StanzaCommand),
+    /// Uploaded files: test, list, remove, usage
+    #[command(subcommand)]
+    Upload(upload::UploadCommand),
 }
 
 /// What a command comes to: its result; or nothing, when its result was a list that has been given already.
@@ -124,6 +128,7 @@ impl Command {
             Command::Mam(command) => command.run(admin, output).await,
             Command::Server(command) => command.run(admin).await,
             Command::Stanza(command) => command.run(admin).await,
+            Command::Upload(command) => command.run(admin, output).await,
         }
     }
 

@@ -49,6 +49,8 @@ pub struct Status {
     pub hosts: Vec<String>,
     pub data_dir: String,
     pub clients: Vec<Listener>,
+    #[serde(default)]
+    pub http: Vec<Listener>,
     pub metrics: Vec<String>,
     pub sessions: usize,
     /// Whether all of `conditions` are good.
@@ -60,7 +62,7 @@ pub struct Status {
 #[derive(Serialize, Deserialize)]
 pub struct Listener {
     pub address: String,
-    /// As `listen.c2s.tls`.
+    /// As `listen.c2s.tls` or `listen.http.tls`.
     pub tls: String,
 }
 
@@ -117,6 +119,7 @@ fn status(admin: &Admin) -> Status {
     let name = node_name();
     let state = if stopping { "stops" } else { "is running" };
     let clients = admin.listening.c2s.iter();
+    let http = admin.listening.http.iter();
     let data_dir = std::path::absolute(&node.data_dir).unwrap_or_else(|_| node.data_dir.clone());
     Status {
         status_code: if stopping { "STOPPING" } else { "RUNNING" }.to_owned(),
@@ -128,6 +131,9 @@ fn status(admin: &Admin) -> Status {
         hosts: node.config().general.hosts.iter().map(|host| host.as_str().to_owned()).collect(),
         data_dir: data_dir.display().to_string(),
         clients: clients
+            .map(|(address, tls)| Listener { address: address.to_string(), tls: tls.to_string() })
+            .collect(),
+        http: http
             .map(|(address, tls)| Listener { address: address.to_string(), tls: tls.to_string() })
             .collect(),
         metrics: admin.listening.metrics.iter().map(|address| address.to_string()).collect(),

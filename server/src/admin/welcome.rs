@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::SOCKET_NAME;
-use crate::config::{self, Config, TlsMode};
+use crate::config::{self, Config, HttpTls, TlsMode};
 use crate::node::{Listening, Node};
 
 /// The lines, each with its line break.
@@ -16,6 +16,10 @@ pub fn welcome(node: &Node, listening: &Listening, socket: &Path) -> String {
     let mut text = format!("Meerkat {} serves {}\n", env!("CARGO_PKG_VERSION"), hosts.join(", "));
     for (address, mode) in &listening.c2s {
         let _ = writeln!(text, "  clients   {} ({})", place(address), how(*mode));
+    }
+    if !listening.http.is_empty() {
+        let urls: Vec<String> = listening.http.iter().map(|(address, tls)| url(address, *tls)).collect();
+        let _ = writeln!(text, "  HTTP      {}", urls.join(", "));
     }
     for address in &listening.metrics {
         let _ = writeln!(text, "  metrics   http://{}/metrics, /healthz, /readyz", reached(address));
@@ -48,6 +52,12 @@ pub fn reached(address: &SocketAddr) -> String {
         true => format!("localhost:{}", address.port()),
         false => address.to_string(),
     }
+}
+
+/// The beginning of its URLs on this machine.
+pub fn url(address: &SocketAddr, tls: HttpTls) -> String {
+    let scheme = if tls == HttpTls::Direct { "https" } else { "http" };
+    format!("{scheme}://{}/", reached(address))
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config, tree: &Node) -> Vec<Problem> {
     check.auth(config);
     check.limits(config);
     check.storage(config);
+    check.upload(config);
     check.problems
 }
 
@@ -74,8 +75,10 @@ impl Check<'_> {
     fn ports(&mut self, config: &Config) {
         let c2s = config.listen.c2s.iter().map(|listener| (listener.ip, listener.port)).enumerate();
         let metrics = config.listen.metrics.iter().map(|listener| (listener.ip, listener.port)).enumerate();
+        let http = config.listen.http.iter().map(|listener| (listener.ip, listener.port)).enumerate();
         let all = c2s
             .map(|(index, socket)| (format!("listen.c2s[{index}].port"), socket))
+            .chain(http.map(|(index, socket)| (format!("listen.http[{index}].port"), socket)))
             .chain(metrics.map(|(index, socket)| (format!("listen.metrics[{index}].port"), socket)));
         let mut seen: Vec<(String, (IpAddr, u16))> = Vec::new();
         for (key, socket) in all {
@@ -138,6 +141,16 @@ impl Check<'_> {
             None => return,
         };
         self.fault("storage.postgres.url".into(), fault);
+    }
+
+    /// It is the beginning of URLs: nothing can stand behind a query.
+    fn upload(&mut self, config: &Config) {
+        let Some(base) = &config.modules.upload.base_url else { return };
+        let is_http = ["https://", "http://"].iter().any(|scheme| base.as_str().starts_with(scheme));
+        if !is_http || base.as_str().contains(['?', '#']) {
+            let wanted = "an http or https URL, as \"https://files.example.com\"";
+            self.fault("modules.upload.base_url".into(), Fault::Malformed { wanted });
+        }
     }
 }
 

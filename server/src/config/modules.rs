@@ -14,6 +14,8 @@ settings! {
         section offline: Offline = Offline::default();
         /// Message archives (XEP-0313).
         section mam: Mam = Mam::default();
+        /// Files uploaded over HTTP (XEP-0363).
+        section upload: Upload = Upload::default();
         /// Copies to one's own other sessions (XEP-0280).
         section carbons: Carbons = Carbons::default();
         /// Clients that say they are not looked at (XEP-0352).
@@ -108,6 +110,27 @@ words! {
         Always = "always",
         Roster = "roster",
         Never = "never",
+    }
+}
+
+settings! {
+    /// Files uploaded over HTTP (XEP-0363).
+    pub struct Upload {
+        /// Whether accounts may upload files. It needs a port in `listen.http`, or `base_url`.
+        restart enabled: bool = true;
+        /// Where clients reach the HTTP port, when that is not at the domain's own name and the port's number, behind
+        /// a proxy for instance. Absent: https://DOMAIN:PORT of the first port with TLS, else of the first.
+        now base_url: Option<Uri> = None, like "\"https://files.example.com\"";
+        /// The largest file.
+        now max_file_bytes: u64 = 100 << 20, in 1..=1 << 40;
+        /// Slots that an account may ask for within 24 hours.
+        now files_per_day: u64 = 1_000, in 1..=1_000_000;
+        /// What they may come to in bytes.
+        now bytes_per_day: u64 = 1 << 30, in 1..=1 << 50;
+        /// How long a slot may wait for its upload to begin.
+        now slot_seconds: u32 = 300, in 10..=86_400;
+        /// Days after which a file goes that is uploaded from now on; or "none".
+        now expire_after_days: Limit = Limit::AtMost(30), in 1..=36_500;
     }
 }
 

@@ -37,6 +37,7 @@ impl Config {
     /// Writes down where the data is, once that is known, and what follows from it.
     pub fn settle(&mut self, data_dir: PathBuf) {
         self.storage.sqlite.path.get_or_insert_with(|| data_dir.join("meerkat.db"));
+        self.storage.disk.path.get_or_insert_with(|| data_dir.join("uploads"));
         self.general.data_dir = Some(data_dir);
     }
 
@@ -143,6 +144,8 @@ settings! {
     pub struct Listen {
         /// Ports for clients.
         restart c2s: Tables<C2sListener> = Tables(vec![C2sListener::default(), C2sListener::direct_tls()]);
+        /// Ports for HTTP: uploads (XEP-0363) and host-meta (XEP-0156). An empty list switches them off.
+        restart http: Tables<HttpListener> = Tables(vec![HttpListener::default(), HttpListener::direct_tls()]);
         /// Ports for /metrics, /healthz and /readyz; an empty list switches them off.
         restart metrics: Tables<MetricsListener> = Tables(vec![MetricsListener::default()]);
     }
@@ -181,6 +184,42 @@ words! {
         /// By STARTTLS, if the client wants.
         StarttlsOptional = "starttls-optional",
         /// With the first byte (XEP-0368).
+        Direct = "direct",
+        /// Never.
+        None = "none",
+    }
+}
+
+settings! {
+    /// A port for HTTP.
+    pub struct HttpListener {
+        /// The address to listen on; "::" is all addresses, IPv6 and IPv4.
+        restart ip: IpAddr = ALL_ADDRESSES;
+        /// The port; 0 takes any that is free.
+        restart port: u16 = 5280;
+        /// "direct" (TLS from the first byte, with the certificates of the clients' ports) or "none". While one port
+        /// has TLS, no URL leads to one without.
+        restart tls: HttpTls = HttpTls::None;
+        /// Addresses or networks of proxies that send the PROXY protocol, version 1 or 2, before anything
+        /// else. Empty: nobody is believed, and nobody is asked.
+        restart proxy_protocol_from: Vec<Network> = vec![];
+        /// Connections of this port at the same time; or "none". `limits.connections_per_address` holds here too.
+        restart max_connections: Limit = Limit::AtMost(1_024);
+        /// Connections that the operating system holds until they are accepted.
+        restart backlog: u32 = 1024, in 1..=65_535;
+    }
+}
+
+impl HttpListener {
+    fn direct_tls() -> Self {
+        HttpListener { port: 5443, tls: HttpTls::Direct, ..Self::default() }
+    }
+}
+
+words! {
+    /// Whether HTTP is spoken under TLS.
+    pub enum HttpTls {
+        /// With the first byte.
         Direct = "direct",
         /// Never.
         None = "none",
@@ -305,6 +344,8 @@ settings! {
         section sqlite: Sqlite = Sqlite::default();
         /// A PostgreSQL database, which several servers may share.
         section postgres: Postgres = Postgres::default();
+        /// The folder of uploads.
+        section disk: Disk = Disk::default();
     }
 }
 
@@ -342,6 +383,14 @@ settings! {
         restart connect_seconds: u32 = 5, in 1..=300;
         /// How long one statement may take.
         restart statement_seconds: u32 = 10, in 1..=3600;
+    }
+}
+
+settings! {
+    /// The folder of uploads.
+    pub struct Disk {
+        /// The folder. Absent: uploads in the data folder.
+        restart path: Option<PathBuf> = None, like "\"/var/lib/meerkat/uploads\"";
     }
 }
 

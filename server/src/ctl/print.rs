@@ -12,7 +12,9 @@ use crate::admin::mam::{Counted, Looked, MamCommand};
 use crate::admin::roster::{Ask, Contact, RosterCommand, Who};
 use crate::admin::server::{Changed, Reloaded, ServerCommand, Status, parse_level};
 use crate::admin::session::{Listed, SessionCommand};
-use crate::admin::welcome::{how, place, reached};
+use crate::admin::upload::{UploadCommand, Uploaded, Usage};
+use crate::admin::welcome::{how, place, reached, url};
+use crate::config::HttpTls;
 
 /// One of a list.
 pub fn item(out: &mut impl Write, command: &Command, item: &Value) -> io::Result<()> {
@@ -20,6 +22,7 @@ pub fn item(out: &mut impl Write, command: &Command, item: &Value) -> io::Result
         Command::Session(SessionCommand::ListSessions(_)) => typed(item, session),
         Command::Roster(RosterCommand::ListContacts(_)) => typed(item, contact),
         Command::Mam(MamCommand::Count(_)) => typed(item, counted),
+        Command::Upload(UploadCommand::List(_)) => typed(item, uploaded),
         _ => text(item),
     };
     writeln!(out, "{line}")
@@ -36,6 +39,7 @@ pub fn done(out: &mut impl Write, command: &Command, result: &Value) -> io::Resu
             writeln!(out, "{}", level.unwrap_or_else(|_| text(result)))
         }
         Command::Mam(MamCommand::Verify {}) => write!(out, "{}", typed(result, looked)),
+        Command::Upload(UploadCommand::Usage(_)) => writeln!(out, "{}", typed(result, usage)),
         Command::Stanza(_) => writeln!(out, "{}", sent(result)),
         _ => match result {
             Value::Array(several) => {
@@ -104,6 +108,10 @@ fn status(status: Status) -> String {
         let tls = listener.tls.parse().map(how).unwrap_or(&listener.tls);
         line("clients", &format!("{} ({tls})", address(&listener.address, place)));
     }
+    for listener in &status.http {
+        let tls = listener.tls.parse().unwrap_or(HttpTls::None);
+        line("HTTP", &address(&listener.address, |address| url(address, tls)));
+    }
     for address in &status.metrics {
         line("metrics", &format!("http://{}/metrics", self::address(address, reached)));
     }
@@ -114,6 +122,23 @@ fn status(status: Status) -> String {
         line("", condition);
     }
     lines.join("\n") + "\n"
+}
+
+fn uploaded(file: Uploaded) -> String {
+    let mut parts = vec![
+        file.user.unwrap_or_else(|| "of nobody any more".to_owned()),
+        format!("{:?}", file.file),
+        format!("{} bytes", file.size),
+    ];
+    parts.extend(file.content_type);
+    parts.push(format!("of {}", file.created));
+    parts.extend(file.expires.map(|time| format!("until {time}")));
+    parts.extend((!file.stored).then(|| "awaited".to_owned()));
+    format!("{}  {}", file.name, parts.join(", "))
+}
+
+fn usage(usage: Usage) -> String {
+    format!("{} files, {} bytes", usage.files, usage.bytes)
 }
 
 fn address(text: &str, show: impl FnOnce(&SocketAddr) -> String) -> String {

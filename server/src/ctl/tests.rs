@@ -32,7 +32,8 @@ fn the_commands_are_those_that_scripts_know() {
         session kickUserSession, roster listContacts, roster addContact, roster deleteContact, \
         mam verify, mam purge, mam count, \
         server status, server version, server getLoglevel, server setLoglevel, server reload, server stop, \
-        stanza sendMessage, stanza sendStanza, db status, db migrate, db check, db copy, started, status, stop, version, completions";
+        stanza sendMessage, stanza sendStanza, upload test, upload list, upload remove, upload usage, \
+        db status, db migrate, db check, db copy, started, status, stop, version, completions";
     assert_eq!(commands().join(", "), expected);
 }
 

@@ -51,7 +51,9 @@ fn info(iq: &Iq<'_>, node: Option<&str>, router: &Router) -> Result<Element, Sta
             Err(StanzaError::item_not_found())
         }
         // Section 8: whether there is such an account is not for everybody.
-        (Target::Other { .. } | Target::Nobody(_), _) => Err(StanzaError::service_unavailable()),
+        (Target::Other { .. } | Target::Nobody(_) | Target::Service(_), _) => {
+            Err(StanzaError::service_unavailable())
+        }
     }
 }
 
@@ -61,8 +63,14 @@ fn items(iq: &Iq<'_>, node: Option<&str>, router: &Router) -> Result<Element, St
         Target::Own(account) | Target::Other { account, subscribed: true } => account,
         // Section 8: who may not see the resources is told of none.
         Target::Other { .. } | Target::Nobody(_) => return Ok(query),
-        Target::Server(_) if node.is_none() => return Ok(query),
-        Target::Server(_) => return Err(StanzaError::item_not_found()),
+        Target::Server(domain) if node.is_none() => {
+            let items = router
+                .services(domain)
+                .into_iter()
+                .map(|(jid, name)| Element::new("item", ns::DISCO_ITEMS).attr("jid", jid).attr("name", name));
+            return Ok(query.children(items));
+        }
+        Target::Server(_) | Target::Service(_) => return Err(StanzaError::item_not_found()),
     };
     if node.is_some() {
         return Err(StanzaError::item_not_found());
@@ -114,7 +122,9 @@ mod tests {
         assert!(!of_the_account.iter().any(|feature| feature == ns::VERSION), "{own}");
         assert_eq!(juliet.ask("get", Some("juliet@example.com"), INFO).await, own);
         assert_eq!(juliet.ask("get", None, ITEMS).await, ITEMS);
-        assert_eq!(juliet.ask("get", Some("example.com"), ITEMS).await, ITEMS);
+        let service = "<item jid='upload.example.com' name='HTTP File Upload'/>";
+        let items = ITEMS.replace("/>", &format!(">{service}</query>"));
+        assert_eq!(juliet.ask("get", Some("example.com"), ITEMS).await, items);
     }
 
     #[tokio::test(start_paused = true)]

@@ -60,7 +60,7 @@ impl AnswerIq for LastActivity {
             Target::Other { account, subscribed: true } => Answer::later(away(account, router)),
             // Section 3.
             Target::Other { .. } => Answer::Now(Err(StanzaError::forbidden())),
-            Target::Nobody(_) => Answer::Now(Err(StanzaError::service_unavailable())),
+            Target::Nobody(_) | Target::Service(_) => Answer::Now(Err(StanzaError::service_unavailable())),
         }
     }
 }

@@ -23,6 +23,7 @@ mod stanza_id;
 mod stream_management;
 mod subscription;
 mod time;
+mod upload;
 mod vcard;
 mod version;
 
@@ -35,6 +36,7 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::host::{Host, HostBuilder, Module};
 use crate::storage::Store;
+use crate::uploads::Uploads;
 
 /// What modules are made of.
 pub struct Parts {
@@ -44,6 +46,7 @@ pub struct Parts {
     pub live: Arc<ArcSwap<Config>>,
     pub store: Arc<dyn Store>,
     pub directory: Arc<Directory>,
+    pub uploads: Arc<Uploads>,
 }
 
 /// Every module, in its order: guards (may refuse), stamps (may change), records (name owners),
@@ -84,6 +87,9 @@ pub fn install(parts: &Parts) -> Result<Host, Vec<String>> {
     add(on.vcard.enabled, Arc::new(vcard::Vcard { live: live() }));
     add(on.private.enabled, Arc::new(private_xml::PrivateXml { live: live() }));
     add(on.register.enabled, Arc::new(register::Register::new(live(), parts.directory.clone())));
+    // Without a port nothing could be put into a slot.
+    let uploads = on.upload.enabled && !parts.config.listen.http.is_empty();
+    add(uploads, Arc::new(upload::Upload { live: live(), uploads: parts.uploads.clone() }));
     add(true, Arc::new(legacy_session::LegacySession));
     add(true, Arc::new(stream_management::StreamManagement));
     add(on.csi.enabled, Arc::new(csi::Csi));

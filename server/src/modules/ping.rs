@@ -27,7 +27,9 @@ impl AnswerIq for Ping {
         Answer::Now(iq.is_get().and_then(|()| match &iq.target {
             Target::Server(_) | Target::Own(_) | Target::Other { subscribed: true, .. } => Ok(None),
             // Behaviour 136: an account shows itself only to those who see its presence.
-            Target::Other { .. } | Target::Nobody(_) => Err(StanzaError::service_unavailable()),
+            Target::Other { .. } | Target::Nobody(_) | Target::Service(_) => {
+                Err(StanzaError::service_unavailable())
+            }
         }))
     }
 }

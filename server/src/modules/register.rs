@@ -151,7 +151,7 @@ impl AnswerIq for Register {
         let of_its_own = match &iq.target {
             Target::Server(domain) => domain == iq.from.domain() && iq.session.is_some(),
             Target::Own(_) => true,
-            Target::Other { .. } | Target::Nobody(_) => false,
+            Target::Other { .. } | Target::Nobody(_) | Target::Service(_) => false,
         };
         if !of_its_own {
             return Answer::Now(Err(StanzaError::service_unavailable()));

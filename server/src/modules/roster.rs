@@ -39,7 +39,9 @@ impl AnswerIq for RosterModule {
             // Section 2.3.3: only the account itself. Of one that is not there nothing is said.
             // The same for both, so that it does not show whose account exists.
             Target::Other { .. } | Target::Nobody(_) => return Answer::Now(Err(StanzaError::forbidden())),
-            Target::Server(_) => return Answer::Now(Err(StanzaError::service_unavailable())),
+            Target::Server(_) | Target::Service(_) => {
+                return Answer::Now(Err(StanzaError::service_unavailable()));
+            }
         };
         match iq.is_set {
             _ if iq.query.name() != "query" => Answer::Now(Err(StanzaError::bad_request())),

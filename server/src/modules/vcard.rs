@@ -51,7 +51,7 @@ impl AnswerIq for Vcard {
             (Target::Other { account, .. }, false) => {
                 Answer::later(read(account, router, StanzaError::service_unavailable()))
             }
-            (Target::Nobody(_) | Target::Server(_), false) => {
+            (Target::Nobody(_) | Target::Server(_) | Target::Service(_), false) => {
                 Answer::Now(Err(StanzaError::service_unavailable()))
             }
         }

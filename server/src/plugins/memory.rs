@@ -3,6 +3,7 @@
 //! Its semantics are complete (one suite runs over every store), and its faults are wanted: writes
 //! and reads fail or wait for as long as a test says so.
 
+mod files;
 mod roster;
 mod state;
 

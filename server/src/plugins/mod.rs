@@ -3,6 +3,7 @@
 
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub mod copy;
+pub mod disk;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, MainStore};
-use crate::storage::{Store, StoreError, Watch};
+use crate::storage::{Blobs, Store, StoreError, Watch};
 
 /// Opens the store that `storage.main` names. `watch` is told how it fares.
 pub async fn open(
@@ -44,6 +45,12 @@ pub async fn open(
             Err(StoreError::Unavailable("this binary was built without the store of storage.main".to_owned()))
         }
     }
+}
+
+/// Where uploads are kept.
+pub fn open_blobs(config: &Config, data_dir: &Path) -> Arc<dyn Blobs> {
+    let folder = config.storage.disk.path.clone().unwrap_or_else(|| data_dir.join("uploads"));
+    Arc::new(disk::Disk::new(folder))
 }
 
 #[cfg(feature = "sqlite")]

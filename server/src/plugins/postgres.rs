@@ -14,6 +14,7 @@ mod batch;
 mod books;
 mod chores;
 mod failure;
+mod files;
 #[cfg(feature = "sqlite")]
 pub mod import;
 mod link;

@@ -17,6 +17,7 @@ mod delete;
 #[cfg(feature = "postgres")]
 pub mod export;
 mod failure;
+mod files;
 mod load;
 mod open;
 mod packed;

@@ -234,6 +234,8 @@ pub struct Iq<'a> {
 pub enum Target {
     /// A served domain.
     Server(String),
+    /// A service of the served domain that is named here; only what the service itself answers comes so.
+    Service(String),
     /// An account of the asker's own: `to` is none or the own bare address.
     Own(Arc<AccountInfo>),
     /// Another's account, which exists.

@@ -4,15 +4,34 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use xmpp_core::{Condition, Jid, Payload, Stanza, StanzaError, Type};
+use xmpp_core::{Condition, Jid, Kind, Payload, Stanza, StanzaError, Type};
 
 use super::hooks::{Iq, IqResult, Letter, Target, Verdict};
 use super::message::unavailable;
 use super::{Fate, Router};
+use crate::host::Service;
 use crate::session::{Delivery, Put};
 use crate::storage::Fut;
 
 impl Router {
+    /// For an address beside a served domain's, at which a service stands: it answers IQs, and knows nothing else.
+    pub(super) async fn to_service(self: &Arc<Self>, letter: Letter, to: Jid) -> Fate {
+        match letter.stanza.kind {
+            Kind::Iq if to.is_domain() => self.iq(letter, to).await,
+            Kind::Presence => Fate::Decided,
+            Kind::Iq | Kind::Message => self.conclude(&letter, Verdict::Refuse(unavailable())),
+        }
+    }
+
+    /// The service that stands at an address, and its domain.
+    pub(super) fn service<'a>(&'a self, to: &'a Jid) -> Option<(&'a Service, &'a str)> {
+        let (label, domain) = to.domain().split_once('.')?;
+        // A domain that is served itself is no other's service.
+        let stands = !self.is_served(to.domain()) && self.is_served(domain);
+        let service = self.host().services.get(label).filter(|_| stands)?;
+        Some((service, domain))
+    }
+
     pub(super) async fn iq(self: &Arc<Self>, letter: Letter, to: Jid) -> Fate {
         let is_request = matches!(letter.stanza.type_, Type::Get | Type::Set);
         if to.is_full() && to.local().is_some() {
@@ -83,8 +102,13 @@ impl Router {
         let (Some(from), Some(child)) = (&stanza.from, stanza.payload.first()) else {
             return Answered::at_once(Err(StanzaError::new(Condition::BadRequest)));
         };
+        let host = self.host();
+        let service = self.service(to);
         let target = match (to.local(), &letter.recipient) {
-            (None, _) => Target::Server(to.domain().to_owned()),
+            (None, _) => match service {
+                Some((_, domain)) => Target::Service(domain.to_owned()),
+                None => Target::Server(to.domain().to_owned()),
+            },
             (Some(_), Some(account)) if account.jid == from.bare() => Target::Own(account.clone()),
             (Some(_), Some(account)) => Target::Other {
                 account: account.clone(),
@@ -92,12 +116,13 @@ impl Router {
             },
             (Some(_), None) => Target::Nobody(to.bare()),
         };
-        let host = self.host();
-        let answers = if matches!(target, Target::Server(_)) { &host.server_iq } else { &host.account_iq };
-        // Behaviour 41: never silence.
-        let Some((_, hook)) = answers.get(child.ns) else {
-            return Answered::at_once(Err(unavailable()));
+        let hook = match (&target, service) {
+            (_, Some((service, _))) => service.iq.get(child.ns),
+            (Target::Server(_), None) => host.server_iq.get(child.ns).map(|(_, hook)| hook),
+            _ => host.account_iq.get(child.ns).map(|(_, hook)| hook),
         };
+        // Behaviour 41: never silence.
+        let Some(hook) = hook else { return Answered::at_once(Err(unavailable())) };
         let is_set = stanza.type_ == Type::Set;
         let (query, session) = (child.element(), letter.session());
         let (behind, later) = (Mutex::default(), Mutex::default());

@@ -139,6 +139,17 @@ impl Router {
         }
     }
 
+    /// The services of a served domain: address and name.
+    pub fn services(&self, domain: &str) -> Vec<(String, &'static str)> {
+        let services = self.host().services.iter();
+        let mut services: Vec<_> =
+            services.map(|(label, service)| (format!("{label}.{domain}"), service.name)).collect();
+        // Of one that is a domain of its own that domain tells.
+        services.retain(|(address, _)| !self.is_served(address));
+        services.sort_unstable();
+        services
+    }
+
     pub fn host(&self) -> &Host {
         self.host.get().expect("node.rs installs the host before it listens")
     }
@@ -200,6 +211,9 @@ impl Router {
             (None, None) => return Fate::Decided,
         };
         if !self.is_served(to.domain()) {
+            if self.service(&to).is_some() {
+                return self.to_service(letter, to).await;
+            }
             let error = StanzaError::new(Condition::RemoteServerNotFound);
             return self.give_up(letter, Verdict::Refuse(error)).await;
         }

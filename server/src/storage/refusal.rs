@@ -50,6 +50,14 @@ impl StoreError {
         StoreError::Full(format!("the collection has at most {limit_bytes} bytes"))
     }
 
+    pub fn quota_reached() -> StoreError {
+        StoreError::Full("the account has uploaded as much as it may for now".to_owned())
+    }
+
+    pub fn no_slot(name: &str) -> StoreError {
+        StoreError::Conflict(format!("there is no slot for {name}"))
+    }
+
     pub fn closed() -> StoreError {
         StoreError::Unavailable("the store is closed".to_owned())
     }

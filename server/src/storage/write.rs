@@ -6,7 +6,7 @@ use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
 use super::subscription::{Effect, Verb};
-use super::{AccountNumber, Millis, RosterItem, RosterLimits, RosterVersion};
+use super::{AccountNumber, File, FileQuota, Millis, RosterItem, RosterLimits, RosterVersion};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Write {
@@ -116,6 +116,23 @@ pub enum Write {
         owner: AccountNumber,
         before: Millis,
         limit: u32,
+    },
+
+    /// Grants a slot. `Full` when the owner's slots would come to more than the quota, which this one counts for.
+    GrantFile {
+        file: File,
+        quota: FileQuota,
+    },
+    /// The file has been uploaded. `Conflict` when it is not to be (any more): no slot, or one that was used, or
+    /// nobody's.
+    StoreFile {
+        name: String,
+        /// What the upload said, where the slot did not.
+        media_type: Option<String>,
+    },
+    /// Forgets a file whose blob is gone. One that is not known is ignored.
+    RemoveFile {
+        name: String,
     },
 }
 

@@ -37,7 +37,7 @@ words! {
         VcardBytes = "vcard_bytes",
         PrivateBytes = "private_bytes",
         PrivateElements = "private_elements",
-        // listen.c2s
+        // listen.c2s, listen.http
         MaxConnections = "max_connections",
         // auth
         AttemptsPerStream = "attempts_per_stream",
@@ -53,6 +53,9 @@ words! {
         // modules
         RegistrationsPerAddress = "registrations_per_address",
         PendingQueries = "pending_queries",
+        MaxFileBytes = "max_file_bytes",
+        FilesPerDay = "files_per_day",
+        BytesPerDay = "bytes_per_day",
     }
 }
 

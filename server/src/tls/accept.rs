@@ -1,15 +1,18 @@
 //! The server's side of a handshake.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::server::Acceptor;
+use rustls::server::{Acceptor, ClientHello};
 use rustls::{ProtocolVersion, ServerConnection};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 use xmpp_core::sasl::TlsInfo;
 
 use super::certificate::Certificate;
+use super::choice::Identity;
 use super::{AcceptError, Tls};
 
 /// RFC 9266 section 2.
@@ -43,6 +46,28 @@ impl Tls {
         }
     }
 
+    /// Shakes hands with a client that speaks HTTP behind it, with the same certificates.
+    pub async fn accept_https(
+        &self,
+        socket: TcpStream,
+        within: Duration,
+    ) -> Result<TlsStream<TcpStream>, AcceptError> {
+        let shake_hands = async {
+            let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+            let (_, identity) = self.identity(&start.client_hello(), None);
+            Ok(start.into_stream(identity.https.clone()).await?)
+        };
+        timeout(within, Box::pin(shake_hands)).await.unwrap_or(Err(AcceptError::TimedOut))
+    }
+
+    /// The host that the client named, and what it is shown.
+    fn identity(&self, hello: &ClientHello<'_>, to: Option<&str>) -> (Option<String>, Arc<Identity>) {
+        let can_use = |certificate: &Certificate| self.maker.can_use(hello, certificate);
+        let choice = self.choice.load();
+        let identity = choice.choose(hello.server_name(), to, can_use).clone();
+        (hello.server_name().map(str::to_owned), identity)
+    }
+
     async fn shake_hands(
         &self,
         socket: TcpStream,
@@ -50,13 +75,7 @@ impl Tls {
         direct: bool,
     ) -> Result<Accepted, AcceptError> {
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-        let (sni, identity) = {
-            let hello = start.client_hello();
-            let can_use = |certificate: &Certificate| self.maker.can_use(&hello, certificate);
-            let choice = self.choice.load();
-            let identity = choice.choose(hello.server_name(), to, can_use).clone();
-            (hello.server_name().map(str::to_owned), identity)
-        };
+        let (sni, identity) = self.identity(&start.client_hello(), to);
         let config = if direct { &identity.direct } else { &identity.starttls };
         let (socket, connection) = start.into_stream(config.clone()).await?.into_inner();
 

@@ -16,6 +16,8 @@ use crate::config::{self, TlsVersion};
 
 /// ALPN of client streams with direct TLS (XEP-0368 section 3).
 pub const ALPN_CLIENT: &[u8] = b"xmpp-client";
+/// ALPN of HTTP/1.1 (RFC 7301 section 6).
+pub const ALPN_HTTP: &[u8] = b"http/1.1";
 
 static ONLY_1_3: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
 
@@ -25,6 +27,7 @@ pub struct Identity {
     pub certificate: Certificate,
     pub starttls: Arc<ServerConfig>,
     pub direct: Arc<ServerConfig>,
+    pub https: Arc<ServerConfig>,
 }
 
 /// What all identities have in common; it does not change while the server runs.
@@ -52,7 +55,10 @@ impl Maker {
         let mut direct = starttls.clone();
         // A client that offers ALPN without it means another protocol, and is refused (RFC 7301 section 3.2).
         direct.alpn_protocols = vec![ALPN_CLIENT.to_vec()];
-        Identity { certificate, starttls: Arc::new(starttls), direct: Arc::new(direct) }
+        let mut https = starttls.clone();
+        https.alpn_protocols = vec![ALPN_HTTP.to_vec()];
+        let [starttls, direct, https] = [starttls, direct, https].map(Arc::new);
+        Identity { certificate, starttls, direct, https }
     }
 
     /// Has the client a signature scheme for the certificate's key, and before TLS 1.3 a cipher suite?

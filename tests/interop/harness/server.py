@@ -34,9 +34,17 @@ ip = "{address}"
 port = {direct}
 tls = "direct"
 
+[[listen.http]]
+ip = "{address}"
+port = {https}
+tls = "direct"
+
 [[listen.metrics]]
 ip = "{address}"
 port = {metrics}
+
+[modules.upload]
+base_url = "https://{address}:{https}"
 
 [modules.register]
 enabled = true
@@ -65,11 +73,12 @@ class Server:
     def _find_ports(self):
         self.address, self.standard_ports = _address()
         self.starttls, self.direct = (5222, 5223) if self.standard_ports else (_free_port(), _free_port())
-        self.metrics_port = _free_port()
+        self.metrics_port, self.https = _free_port(), _free_port()
         self.certificates = Certificates(self.folder / "tls", DOMAIN, self.address)
         self.configuration.write_text(CONFIGURATION.format(
             domain=DOMAIN, certificate=self.certificates.certificate, key=self.certificates.key,
-            address=self.address, starttls=self.starttls, direct=self.direct, metrics=self.metrics_port))
+            address=self.address, starttls=self.starttls, direct=self.direct, https=self.https,
+            metrics=self.metrics_port))
 
     def start(self):
         for _ in range(5):

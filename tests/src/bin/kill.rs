@@ -273,7 +273,7 @@ fn write_config(folder: &Path, port: u16, database: Option<&str>) -> std::path::
     let config = format!(
         "[general]\ndata_dir = {:?}\nlog_level = \"warn\"\n[auth]\nplain_without_tls = true\n\
          [limits]\noffline_messages = 1000000\n\
-         [listen]\nmetrics = []\n[[listen.c2s]]\nip = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n{}",
+         [listen]\nhttp = []\nmetrics = []\n[[listen.c2s]]\nip = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n{}",
         folder.display(),
         storage.unwrap_or_default()
     );

@@ -14,4 +14,5 @@ mod server;
 mod sessions;
 mod socket;
 mod stanzas;
+mod uploads;
 mod usage;

@@ -72,6 +72,9 @@ impl Server {
             ("MEERKAT__LISTEN__C2S__0__TLS", "none"),
             ("MEERKAT__LISTEN__C2S__1__PORT", "0"),
             ("MEERKAT__AUTH__PLAIN_WITHOUT_TLS", "true"),
+            ("MEERKAT__LISTEN__HTTP__0__IP", "127.0.0.1"),
+            ("MEERKAT__LISTEN__HTTP__0__PORT", "0"),
+            ("MEERKAT__LISTEN__HTTP__1__PORT", "0"),
             ("MEERKAT__LISTEN__METRICS__0__PORT", "0"),
             ("MEERKAT__AUTH__SCRAM_ITERATIONS", "4096"),
         ];

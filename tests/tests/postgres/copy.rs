@@ -8,8 +8,8 @@ use server::plugins::sqlite::{self, Sqlite};
 use server::storage::archive::{End, Filter};
 use server::storage::subscription::Verb;
 use server::storage::{
-    AccountNumber, Draft, MessageId, OfflineQueue, Owner, Peer, Role, RosterLimits, Store, StoreError, Users,
-    Write, Written,
+    AccountNumber, Draft, File, FileQuota, MessageId, OfflineQueue, Owner, Peer, Role, RosterLimits, Store,
+    StoreError, Users, Write, Written,
 };
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -48,7 +48,7 @@ async fn everything_is_copied_and_a_copy_that_was_cut_off_goes_on() {
         assert!(said.contains("has an unfinished copy of another store"), "{said}");
     }
     let copied = copy(&from, &to, &mut |_| {}).await.expect("copies");
-    assert_eq!(copied.len(), 9, "{copied:?}");
+    assert_eq!(copied.len(), 10, "{copied:?}");
     let again = copy(&from, &to, &mut |_| {}).await;
     let Err(StoreError::Conflict(said)) = again else { panic!("{again:?}") };
     assert!(said.contains("is not empty"), "{said}");
@@ -153,11 +153,30 @@ async fn fill_account(store: &Sqlite, owner: AccountNumber, number: u64) {
             contact_is_local: false,
         },
         ask(number, friend, Verb::Subscribe),
+        Write::GrantFile { file: file(owner, number), quota: FileQuota { since: 0, files: 9, bytes: 1_000 } },
     ] {
         store.write(write).await.expect("writes");
     }
+    if number.is_multiple_of(3) {
+        let stored = Write::StoreFile { name: number.to_string(), media_type: Some("text/plain".to_owned()) };
+        store.write(stored).await.expect("stores");
+    }
     if number.is_multiple_of(2) && number > 0 {
         store.write(ask(friend, number, Verb::Subscribed)).await.expect("approves");
+    }
+}
+
+fn file(owner: AccountNumber, number: u64) -> File {
+    File {
+        name: number.to_string(),
+        owner: Some(owner),
+        title: "a \"file\" ü".to_owned(),
+        media_type: None,
+        size: 7 + number,
+        created: 1_795_261_800_123,
+        awaited_until: 1_795_261_800_456,
+        expires: number.is_multiple_of(2).then_some(1_795_261_800_789),
+        stored: false,
     }
 }
 
@@ -171,6 +190,9 @@ async fn compare(one: &dyn Store, other: &dyn Store) {
         let (jid, owner) = (&account.jid, account.number);
         assert_eq!(one.secrets(jid).await, other.secrets(jid).await);
         assert_eq!(one.last_logout(owner).await, other.last_logout(owner).await);
+        let files = one.files(Some(owner), "", 9).await;
+        assert_eq!(files.as_ref().map(Vec::len), Ok(1));
+        assert_eq!(files, other.files(Some(owner), "", 9).await);
         assert_eq!(one.blocked(owner).await, other.blocked(owner).await);
         assert_eq!(one.items(owner, "private").await, other.items(owner, "private").await);
         assert_eq!(one.subscription_requests(owner).await, other.subscription_requests(owner).await);

@@ -3,6 +3,7 @@
 mod accounts;
 mod agree;
 mod archives;
+mod files;
 mod items;
 mod messages;
 mod rosters;

@@ -109,6 +109,18 @@ fn domains_that_are_not_served_or_served_twice() {
 }
 
 #[test]
+fn a_place_for_uploads_that_is_no_url_and_a_port_of_http_that_is_taken() {
+    let toml = "[modules.upload]\nbase_url = \"ftp://files.example.com\"\n[[listen.http]]\nport = 5222\n";
+    assert_eq!(
+        complaints(toml, &[]),
+        [
+            "m.toml:2: modules.upload.base_url: must be an http or https URL, as \"https://files.example.com\"",
+            "m.toml:4: listen.http[0].port: port 5222 is given twice, first at listen.c2s[0].port",
+        ]
+    );
+}
+
+#[test]
 fn a_certificate_without_its_key_and_a_domain_without_its_name() {
     let toml = "[[tls.certificates]]\ncertificate = \"/c.pem\"\n[[domain]]\nstrict_iq = true\n";
     assert_eq!(

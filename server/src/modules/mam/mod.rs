@@ -87,7 +87,9 @@ impl AnswerIq for Mam {
             Target::Own(account) => account,
             // Behaviour 90. Whether there is such an account is nobody's business.
             Target::Other { .. } | Target::Nobody(_) => return Answer::Now(Err(StanzaError::forbidden())),
-            Target::Server(_) => return Answer::Now(Err(StanzaError::service_unavailable())),
+            Target::Server(_) | Target::Service(_) => {
+                return Answer::Now(Err(StanzaError::service_unavailable()));
+            }
         };
         match (iq.query.name(), iq.is_set) {
             ("query", false) => Answer::Now(Ok(Some(query::form(self.live.load().modules.mam.full_text)))),

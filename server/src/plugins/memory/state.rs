@@ -20,6 +20,7 @@ pub struct State {
     pub shared_secrets: HashMap<String, Vec<u8>>,
     /// Each collection's keys and values, the oldest first.
     pub shared_items: HashMap<String, Vec<(String, Bytes)>>,
+    pub files: BTreeMap<String, File>,
 }
 
 /// An account and everything it owns.
@@ -110,6 +111,12 @@ impl State {
                 Ok(Written::Done)
             }
             Write::PurgeArchive { owner, before, limit } => Ok(self.purge(owner, before, limit)),
+            Write::GrantFile { file, quota } => self.grant_file(file, quota),
+            Write::StoreFile { name, media_type } => self.store_file(&name, media_type),
+            Write::RemoveFile { name } => {
+                self.files.remove(&name);
+                Ok(Written::Done)
+            }
         }
     }
 
@@ -213,7 +220,7 @@ impl State {
         self.accounts.get_mut(jid).ok_or_else(|| StoreError::no_account(jid))
     }
 
-    fn owner(&mut self, owner: AccountNumber) -> Result<&mut Record, StoreError> {
+    pub(super) fn owner(&mut self, owner: AccountNumber) -> Result<&mut Record, StoreError> {
         let jid = self.numbers.get(&owner);
         jid.and_then(|jid| self.accounts.get_mut(jid)).ok_or_else(|| StoreError::no_owner(owner))
     }
@@ -249,6 +256,7 @@ impl State {
         let effects = self.leave_rosters(jid);
         self.accounts.remove(jid);
         self.numbers.remove(&number);
+        self.disown_files(number);
         let mine: Vec<MessageId> = self.messages.keys().copied().collect();
         for id in mine {
             self.let_go(id, |owner| owner.account == number);

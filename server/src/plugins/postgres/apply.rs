@@ -5,6 +5,7 @@
 //! and then write as if they were alone. Accounts are locked in the order of their numbers.
 
 mod accounts;
+mod files;
 mod items;
 mod roster;
 
@@ -268,6 +269,9 @@ async fn apply(connection: &mut PgConnection, named: &Named, write: Write) -> Re
             items::set_shared(connection, &collection, &key, &value, limit).await
         }
         Write::PurgeArchive { owner, before, limit } => items::purge(connection, owner, before, limit).await,
+        Write::GrantFile { file, quota } => files::grant(connection, file, quota).await,
+        Write::StoreFile { name, media_type } => files::store(connection, &name, media_type).await,
+        Write::RemoveFile { name } => files::remove(connection, &name).await,
     }
 }
 

@@ -159,7 +159,7 @@ async fn write_rows(connection: &mut PgConnection, rows: &[Rows], note: Note<'_>
     transaction.commit().await
 }
 
-const INSERTS: [(&str, &str); 8] = [
+const INSERTS: [(&str, &str); 9] = [
     (
         "account",
         "INSERT INTO account (number, jid, domain, created, banned, last_logout, last_status, roster_epoch,
@@ -201,6 +201,13 @@ const INSERTS: [(&str, &str); 8] = [
          FROM json_to_recordset($1::json) AS r (owner bigint, collection text, key text, value text)",
     ),
     (
+        "file",
+        "INSERT INTO file (name, owner, title, media_type, size, created, awaited_until, expires, stored)
+         SELECT name, owner, title, media_type, size, created, awaited_until, expires, stored <> 0
+         FROM json_to_recordset($1::json) AS r (name text, owner bigint, title text, media_type text,
+             size bigint, created timestamptz, awaited_until timestamptz, expires timestamptz, stored integer)",
+    ),
+    (
         "shared_item",
         "INSERT INTO shared_item (place, collection, key, value)
          SELECT place, collection, key, decode(value, 'hex')
@@ -213,7 +220,7 @@ const INSERTS: [(&str, &str); 8] = [
     ),
 ];
 
-const SUMS: [(&str, &str); 8] = [
+const SUMS: [(&str, &str); 9] = [
     (
         "account",
         "SELECT count(*), coalesce(sum(number + octet_length(jid) + roster_counter + roster_forgotten
@@ -239,6 +246,11 @@ const SUMS: [(&str, &str); 8] = [
         "item",
         "SELECT count(*), coalesce(sum(owner + octet_length(collection) + octet_length(key)
              + octet_length(value)), 0)::bigint FROM item",
+    ),
+    (
+        "file",
+        "SELECT count(*), coalesce(sum(owner + size + stored::int + octet_length(title)
+             + coalesce(octet_length(media_type), 0)), 0)::bigint FROM file WHERE owner IS NOT NULL",
     ),
     (
         "shared_item",

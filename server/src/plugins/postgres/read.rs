@@ -288,7 +288,7 @@ impl Postgres {
     }
 }
 
-fn bounded(limit: usize) -> i64 {
+pub fn bounded(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 

@@ -11,7 +11,7 @@ use super::link::Opening;
 use crate::storage::StoreError;
 
 /// The schema, by version. A migration that was released is never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
 /// Which version a database has. One row.
 const VERSION_TABLE: &str = "\

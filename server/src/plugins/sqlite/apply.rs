@@ -4,6 +4,7 @@
 //! commit alone, without a savepoint.
 
 mod accounts;
+mod files;
 mod items;
 mod roster;
 
@@ -123,6 +124,9 @@ async fn apply_write(
         Write::PurgeArchive { owner, before, limit } => {
             Ok(Written::Dropped(purge(connection, owner, before, limit).await?))
         }
+        Write::GrantFile { file, quota } => files::grant(connection, file, quota).await,
+        Write::StoreFile { name, media_type } => files::store(connection, &name, media_type).await,
+        Write::RemoveFile { name } => files::remove(connection, &name).await,
     }
 }
 

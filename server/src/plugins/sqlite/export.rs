@@ -174,7 +174,7 @@ impl Export {
     }
 }
 
-const OWNED: [(&str, &str); 6] = [
+const OWNED: [(&str, &str); 7] = [
     (
         "account",
         "SELECT json_group_array(json_object('number', number, 'jid', jid, 'domain', domain, 'created', created,
@@ -210,6 +210,12 @@ const OWNED: [(&str, &str); 6] = [
         "SELECT json_group_array(json_object('owner', owner, 'collection', collection, 'key', key,
              'value', hex(value))) FROM item WHERE owner > ? AND owner <= ?",
     ),
+    (
+        "file",
+        "SELECT json_group_array(json_object('name', name, 'owner', owner, 'title', title,
+             'media_type', media_type, 'size', size, 'created', created, 'awaited_until', awaited_until,
+             'expires', expires, 'stored', stored)) FROM file WHERE owner > ? AND owner <= ?",
+    ),
 ];
 
 const SHARED: [(&str, &str); 2] = [
@@ -225,7 +231,7 @@ const SHARED: [(&str, &str); 2] = [
 ];
 
 /// The same sums as on the other side (`postgres/import.rs`).
-const SUMS: [(&str, &str); 8] = [
+const SUMS: [(&str, &str); 9] = [
     (
         "account",
         "SELECT count(*), coalesce(sum(number + octet_length(jid) + roster_counter + roster_forgotten
@@ -251,6 +257,12 @@ const SUMS: [(&str, &str); 8] = [
         "item",
         "SELECT count(*), coalesce(sum(owner + octet_length(collection) + octet_length(key) + octet_length(value)), 0)
          FROM item",
+    ),
+    // Those that are nobody's any more are to go: they stay behind.
+    (
+        "file",
+        "SELECT count(*), coalesce(sum(owner + size + stored + octet_length(title)
+             + coalesce(octet_length(media_type), 0)), 0) FROM file WHERE owner IS NOT NULL",
     ),
     (
         "shared_item",

@@ -384,6 +384,6 @@ pub fn saved(row: SavedRow, owner: AccountNumber, named: &Named) -> Result<Saved
     Ok(Saved { id: MessageId(id as u64), time: millis(&time, named)?, archived, stanza: stanza.into() })
 }
 
-fn millis(text: &str, named: &Named) -> Result<Millis, StoreError> {
+pub fn millis(text: &str, named: &Named) -> Result<Millis, StoreError> {
     parse_utc(text).ok_or_else(|| named.damaged(format!("the time {text:?} is none")))
 }
