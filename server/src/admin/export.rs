@@ -33,6 +33,7 @@ pub(super) async fn export(admin: &Admin, user: &str, output: &mut Output) -> An
     export.items().await?;
     export.archive().await?;
     export.waiting().await?;
+    export.files().await?;
     tracing::info!(jid = %export.account.jid, "an operator exported an account's data");
     listed()
 }
@@ -133,6 +134,30 @@ impl Export<'_> {
             for message in page {
                 let message = self.message(message);
                 self.put("waiting", message).await?;
+            }
+        }
+    }
+
+    /// What was uploaded. The bytes are under `name` where uploads are kept.
+    async fn files(&mut self) -> Done {
+        self.begin("files").await?;
+        let mut after = String::new();
+        loop {
+            let store = &self.admin.node.router.store;
+            let page = store.files(Some(self.account.number), &after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after.clone_from(&last.name);
+            for file in page {
+                let file = json!({
+                    "name": file.name,
+                    "title": file.title,
+                    "mediaType": file.media_type,
+                    "size": file.size,
+                    "created": format_utc(file.created),
+                    "expires": file.expires.map(format_utc),
+                    "stored": file.stored,
+                });
+                self.put("files", file).await?;
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::storage::archive::{End, Filter};
 
 /// Every table with something that belongs to an account, and the column that says whose it is. **A new
 /// table is to be entered here or below**, and what fills it in `furnish`.
-const OWNED: [(&str, &str); 8] = [
+const OWNED: [(&str, &str); 9] = [
     ("account", "number"),
     ("secret", "owner"),
     ("roster", "owner"),
@@ -17,6 +17,8 @@ const OWNED: [(&str, &str); 8] = [
     ("item", "owner"),
     ("waiting", "owner"),
     ("archive", "owner"),
+    // Until its blob is gone the row stays, as nobody's.
+    ("file", "owner"),
 ];
 /// Tables in which nothing belongs to an account. (A message belongs to whoever has an entry for it.)
 const NOBODYS: [&str; 5] = ["progress", "account_removed", "shared_item", "shared_secret", "message"];
@@ -61,6 +63,18 @@ async fn furnish(store: &Sqlite, jid: &str, contact: &str) -> AccountNumber {
     for collection in ["private", "vcard", "archive"] {
         done(store, item(collection)).await;
     }
+    let file = File {
+        name: format!("blob of {}", owner.0),
+        owner: Some(owner),
+        title: "sonnet.txt".to_owned(),
+        media_type: None,
+        size: 5,
+        created: 1,
+        awaited_until: 2,
+        expires: None,
+        stored: false,
+    };
+    done(store, Write::GrantFile { file, quota: FileQuota { since: 0, files: 9, bytes: 99 } }).await;
     owner
 }
 
