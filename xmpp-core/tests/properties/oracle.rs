@@ -7,7 +7,7 @@
 //! * We bound attributes, declarations, elements and depth; the inputs here stay below the bounds.
 //!
 //! Differences where rxml 0.14 is wrong:
-//! * It takes CDATA of white space behind the element (XML 1.0 section 2.8: a document ends with its element).
+//! * It takes white space in CDATA or by reference behind the element (XML 1.0 section 2.8: a document ends with its element).
 //! * It takes no character reference of more than eight characters, zeros in front included.
 //! * It takes a default namespace that one tag declares twice (XML 1.0 section 3.1: unique attributes).
 //! * It loses carriage returns that no line feed follows, and behind a bracket in CDATA keeps those that one

@@ -75,12 +75,23 @@ fn push_text(tree: &mut Tree, more: &str) {
     }
 }
 
-/// We take fewer of them than rxml: see xmpp-core/src/xml/names.rs.
-pub fn has_names_beyond_ascii(tree: &Tree) -> bool {
-    let Tree::Element { name, attributes, children, .. } = tree else { return false };
-    !name.is_ascii()
-        || attributes.iter().any(|(_, name, _)| !name.is_ascii())
-        || children.iter().any(has_names_beyond_ascii)
+/// We take fewer of them than rxml, prefixes included: see xmpp-core/src/xml/names.rs. Inside a tag and outside
+/// its quotes there are names and nothing else.
+pub fn has_names_beyond_ascii(document: &str) -> bool {
+    let mut tags = document.split('<').skip(1).filter(|tag| !tag.starts_with("![CDATA["));
+    tags.any(|tag| {
+        let mut quote = None;
+        for character in tag.chars() {
+            match quote {
+                None if character == '>' => return false,
+                None if !character.is_ascii() => return true,
+                None if matches!(character, '"' | '\'') => quote = Some(character),
+                Some(open) if character == open => quote = None,
+                _ => {}
+            }
+        }
+        false
+    })
 }
 
 /// rxml 0.14 takes no character reference of more than eight characters, zeros in front included.
