@@ -10,7 +10,7 @@ use xmpp_core::{Element, Jid, Kind, Stanza, StreamCondition, StreamError, Type, 
 
 use super::buffers;
 use super::resume::tell_end;
-use super::task::Task;
+use super::task::{Asked, Task};
 use crate::session::{Delivery, End, Full};
 use crate::telemetry::bound::Bound;
 use crate::telemetry::labels::SessionState;
@@ -25,8 +25,8 @@ impl Task {
         if let Some(end) = self.sleeps_until {
             return end;
         }
-        if let Some(asked) = self.asked_at {
-            return asked + self.settings.ping_timeout;
+        if let Some(asked) = &self.asked {
+            return asked.at + self.settings.ping_timeout;
         }
         let idle = Duration::from_millis(self.router.now().saturating_sub(self.session.last_heard()));
         Instant::now() + self.settings.ping_after.saturating_sub(idle).max(Duration::from_secs(1))
@@ -40,10 +40,10 @@ impl Task {
             return;
         }
         let idle = Duration::from_millis(self.router.now().saturating_sub(self.session.last_heard()));
-        match self.asked_at {
-            Some(asked) if idle < asked.elapsed() => self.asked_at = None,
+        match &self.asked {
+            Some(asked) if self.session.last_heard() != asked.last_heard => self.asked = None,
             // Behaviour 84: no answer is a lost connection, which a session may survive.
-            Some(asked) if asked.elapsed() >= self.settings.ping_timeout => {
+            Some(asked) if asked.at.elapsed() >= self.settings.ping_timeout => {
                 self.router.metrics.refused(Bound::PingTimeoutSeconds);
                 // RFC 6120 section 4.9.3.4, should somebody read it after all.
                 if let Some(connection) = &self.connection {
@@ -60,7 +60,7 @@ impl Task {
     }
 
     fn ask_idle_client(&mut self) {
-        self.asked_at = Some(Instant::now());
+        self.asked = Some(Asked { at: Instant::now(), last_heard: self.session.last_heard() });
         if self.unacknowledged.is_some() {
             xmpp_core::sm::write_r(&mut self.due);
             return;

@@ -50,7 +50,7 @@ impl Task {
         connection.socket.close();
         self.session.link.stop_reader();
         self.due.clear();
-        self.asked_at = None;
+        self.asked = None;
         match self.unacknowledged.as_ref().and_then(|u| u.resume) {
             Some(resume) => {
                 self.set_sleeping(true);
@@ -75,7 +75,7 @@ impl Task {
         // A connection that was still there had slept from now on, for all we know.
         let now = self.router.now();
         self.slept = Some((self.slept.map_or(now, |(from, _)| from), now));
-        self.asked_at = None;
+        self.asked = None;
         // XEP-0352 section 5: a resumed client is active.
         self.inactive = false;
         self.flushing = true;

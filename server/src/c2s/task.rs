@@ -27,6 +27,14 @@ const WRITE_BYTES: usize = 64 * 1024;
 /// What is kept for the next answer to `<r/>`. A resumption leaves much more.
 const KEPT_DUE_BYTES: usize = 64;
 
+/// A question to an idle client.
+pub(super) struct Asked {
+    pub at: Instant,
+    /// When the client had been heard last: any other time is an answer. (It may answer within the
+    /// millisecond that times are told in, so that no later time need be.)
+    pub last_heard: Millis,
+}
+
 /// How the task treats its session; from the configuration, at bind.
 #[derive(Debug, Clone)]
 pub struct TaskSettings {
@@ -59,8 +67,8 @@ pub struct Task {
     pub(super) sleeps_until: Option<Instant>,
     /// From when until when it slept last.
     pub(super) slept: Option<(Millis, Millis)>,
-    /// A ping or an `<r/>` for an idle client is out since then.
-    pub(super) asked_at: Option<Instant>,
+    /// A ping or an `<r/>` for an idle client is out.
+    pub(super) asked: Option<Asked>,
 }
 
 pub(super) struct Connection {
@@ -113,7 +121,7 @@ impl Task {
             unacknowledged: None,
             sleeps_until: None,
             slept: None,
-            asked_at: None,
+            asked: None,
         }
     }
 
