@@ -139,7 +139,8 @@ async def many_cuts_lose_and_double_nothing(stage):
                 await client.hears(wanted[-1], patience=30)
                 assert client.bodies() == wanted, _difference(client, wanted)
             assert wanderer.events.count("online") == 1, "it had to begin a new session"
-            return f"{count} lines each way, resumed {wanderer.events.count(resumed)} times"
+            return f"{count} lines each way, resumed {wanderer.events.count(resumed)} times, " \
+                f"said again {wanderer.events.count('forgotten')} that slixmpp had forgotten"
 
 
 def _difference(client, wanted):

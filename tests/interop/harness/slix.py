@@ -55,6 +55,19 @@ class Slixmpp(Client):
         kind = {"message": Message, "presence": Presence, "iq": Iq}[element.tag.rpartition("}")[2]]
         stanza = kind(self.xmpp, xml=element)
         self.xmpp.send(stanza)
+        while self._resumes and not await self._keeps(stanza):
+            self.happened("forgotten")
+            while not self.is_connected:
+                await asyncio.sleep(0.05)
+            self.xmpp.send(stanza)
+
+    async def _keeps(self, stanza):
+        """Whether slixmpp has that stanza still or the server counted it. What it takes from its queue between the
+        loss of its connection and the resumption it forgets: it never was on a connection, and no server can know
+        of it."""
+        await self.xmpp.waiting_queue.join()
+        unacknowledged = self.xmpp["xep_0198"].unacked_queue
+        return stanza["id"] in self._acknowledged or any(kept is stanza for _, kept in unacknowledged)
 
     async def stop(self):
         if self.xmpp.is_connected():
