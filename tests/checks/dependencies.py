@@ -18,8 +18,13 @@ FORBIDDEN = {
     "ring": "two TLS providers in one binary panic in libraries that ask for the default; we use aws-lc-rs",
     "openssl-sys": "TLS is rustls", "native-tls": "TLS is rustls", "webpki-roots": "roots are the system's",
 }
-# sqlx's TLS over aws-lc-rs always pulls this in, and reads it only where it may not use the system's roots.
-UNUSED = {"webpki-roots": ("sqlx-core", "rustls-native-certs")}
+# What one crate may pull in, with a feature of its own.
+ONLY_FOR = {
+    # sqlx's TLS over aws-lc-rs always does, and reads it only where it may not use the system's roots.
+    "webpki-roots": ("sqlx-core", "rustls-native-certs"),
+    # librdkafka speaks TLS and SASL by OpenSSL and nothing else; rustls is not asked for its provider there.
+    "openssl-sys": ("rdkafka-sys", "ssl"),
+}
 
 
 def allowed(expression, names):
@@ -50,11 +55,11 @@ def allowed(expression, names):
     return bool(tokens) and either(0)[0]
 
 
-def is_unused(name):
-    """Only the one crate depends on it, and has the feature by which it does not use it."""
-    if name not in UNUSED:
+def is_excepted(name):
+    """Only the one crate depends on it, and has that feature."""
+    if name not in ONLY_FOR:
         return False
-    user, feature = UNUSED[name]
+    user, feature = ONLY_FOR[name]
     command = ["cargo", "tree", "--workspace", "--all-features", "--locked", "--prefix", "depth"]
     users = subprocess.check_output([*command, "--invert", name, "--format", ":{p}:{f}"], text=True).splitlines()
     users = [line.split(":") for line in users if line.startswith("1:")]
@@ -70,7 +75,7 @@ def main():
     wrong = []
     for package, licence in crates:
         name = package.split()[0]
-        if name in FORBIDDEN and not is_unused(name):
+        if name in FORBIDDEN and not is_excepted(name):
             wrong.append(f"{package} is forbidden: {FORBIDDEN[name]}")
         if not allowed(licence, ALLOWED | ALLOWED_FOR.get(name, set())):
             wrong.append(f"{package}: licence {licence or 'not stated'} is not on the list")
