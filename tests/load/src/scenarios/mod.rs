@@ -13,6 +13,7 @@ use crate::xmpp::dialer::Dialer;
 use crate::xmpp::login::Wish;
 use crate::xmpp::session::Session;
 
+pub mod archive;
 pub mod chat;
 pub mod conversation;
 pub mod idle;
