@@ -22,8 +22,10 @@ use crate::options::{Output, Period, Target};
 use crate::xmpp::scan;
 use crate::xmpp::session::Session;
 
-/// How long one page, or the last message of the filling, may take.
+/// How long one page may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the filling may take: a server may have an fsync for each message.
+const FILLING: Duration = Duration::from_secs(600);
 /// What is written lazily gets this long before the first page is asked for.
 const CALM: Duration = Duration::from_secs(1);
 /// Messages the writer has under way while it fills.
@@ -133,7 +135,7 @@ async fn hear_all(sessions: Vec<Session>, messages: u64, meter: &Arc<Meter>) -> 
                 }
                 heard >= messages
             });
-            timeout(PATIENCE, all).await.map_err(|_| LoadError::Timeout("the archives to fill"))??;
+            timeout(FILLING, all).await.map_err(|_| LoadError::Timeout("the archives to fill"))??;
             Ok(session)
         }
     })
