@@ -17,9 +17,10 @@ use super::bound::Bound;
 use super::instruments::{Counter, Gauge, Histogram, Per};
 use super::labels::{Login, Queue, SessionState, StoreFailure};
 use super::page::{self, Page};
+use super::plugins::Plugins;
 use super::process;
 use crate::config::Mechanism;
-use crate::storage::{Crowded, StoreError, Watch};
+use crate::storage::{Crowded, Operation, Plugin, Pooled, StoreError, Watch};
 
 /// Everything that is counted. The fields are public: whoever counts seldom does so directly; what is counted
 /// for each stanza has a method.
@@ -39,6 +40,7 @@ pub struct Metrics {
     pub store_batch_writes: Histogram,
     pub store_batch_duration: Histogram,
     pub store_failures: Per<StoreFailure, Counter>,
+    pub plugins: Plugins,
     pub queue_length: Per<Queue, Gauge>,
     /// How often each bound bit.
     pub refusals: Per<Bound, Counter>,
@@ -66,6 +68,7 @@ impl Default for Metrics {
             store_batch_writes: Histogram::new(BATCH_SIZES),
             store_batch_duration: Histogram::new(DURATIONS),
             store_failures: Per::default(),
+            plugins: Plugins::default(),
             queue_length: Per::default(),
             refusals: Per::default(),
             stream_errors: Per::default(),
@@ -81,7 +84,7 @@ const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 /// Bounds in nanoseconds.
-const DURATIONS: &[u64] = &[
+pub(super) const DURATIONS: &[u64] = &[
     10 * MICROSECOND,
     25 * MICROSECOND,
     50 * MICROSECOND,
@@ -100,7 +103,7 @@ const DURATIONS: &[u64] = &[
     10 * SECOND,
 ];
 
-const BATCH_SIZES: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 4_096];
+pub(super) const BATCH_SIZES: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 4_096];
 
 impl Metrics {
     pub fn stanza_in(&self, kind: Kind) {
@@ -190,6 +193,18 @@ impl Watch for Metrics {
             Crowded::Bytes => Bound::WaitingBytes,
         });
     }
+
+    fn operated(&self, operation: Operation, took: Duration, well: bool) {
+        self.plugins.operated(operation, took, well);
+    }
+
+    fn batched(&self, plugin: Plugin, items: usize) {
+        self.plugins.batched(plugin, items);
+    }
+
+    fn pooled(&self, plugin: Plugin, state: Pooled, change: i64) {
+        self.plugins.pooled(plugin, state, change);
+    }
 }
 
 impl Collector for Metrics {
@@ -197,6 +212,7 @@ impl Collector for Metrics {
         let mut page = Page(encoder);
         self.traffic(&mut page)?;
         self.store(&mut page)?;
+        self.plugins.show(&mut page)?;
         self.errors(&mut page)?;
         self.build_and_certificates(&mut page)?;
         self.process(&mut page)
