@@ -23,8 +23,7 @@ pub enum ServerCommand {
     SetLoglevel(SetLoglevel),
     /// Read the configuration again, and say what was applied and what needs a restart
     Reload {},
-    /// Look at all that the server needs, as `meerkatctl doctor` does
-    #[command(hide = true)]
+    /// Look at all that the server needs, and say what to do
     Doctor {},
     /// Stop gracefully: end each stream, write out what is due
     Stop {},

@@ -384,9 +384,10 @@ settings! {
 settings! {
     /// A PostgreSQL database, which several servers may share.
     pub struct Postgres {
-        /// Where it is, as "postgres://USER:PASSWORD@HOST:PORT/DATABASE". `?sslmode=verify-full` insists on TLS
-        /// and a certificate of that host; `&sslrootcert=FILE` trusts a certificate authority beside the
-        /// system's. It is shown without the password.
+        /// Where it is, as "postgres://USER:PASSWORD@HOST:PORT/DATABASE"; of several hosts, as "HOST:PORT,HOST:PORT",
+        /// the one counts that can be written. `?sslmode=verify-full` insists on TLS and a certificate of that
+        /// host; `&sslrootcert=FILE` trusts a certificate authority beside the system's. It is shown without the
+        /// password.
         restart url: Option<Secret> = None, like "\"postgres://meerkat:meerkat@127.0.0.1:5432/meerkat\"";
         /// Connections at one time, beside the one that saves messages.
         restart connections: u32 = 10, in 2..=1_000;

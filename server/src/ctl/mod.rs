@@ -133,6 +133,9 @@ fn perform(
         Task::Ask(Command::Server(ServerCommand::Stop {})) => {
             lifecycle::stop(socket, false, json, &path, out)
         }
+        Task::Ask(Command::Server(ServerCommand::Doctor {})) => {
+            doctor::run(&Place::default(), socket, json, &path, out)
+        }
         Task::Ask(command) => ask(command, socket, json, out),
         Task::Db(command) => database::run(command, json, &path, out),
         Task::Doctor(place) => doctor::run(&place, socket, json, &path, out),

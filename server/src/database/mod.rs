@@ -46,7 +46,7 @@ pub enum To {
 }
 
 /// Which configuration says where the database is.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct Place {
     /// The configuration file [default: the one that a server would read]
     #[arg(long, value_name = "FILE")]

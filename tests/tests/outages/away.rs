@@ -1,7 +1,5 @@
 //! A database that is away: dead, or there and silent.
 
-use std::time::Duration;
-
 use meerkat_tests::postgres::PostgresServer;
 use tokio::time::sleep;
 

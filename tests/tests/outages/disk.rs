@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use meerkat_tests::postgres::PostgresServer;
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -34,7 +36,7 @@ async fn no_room_for_tables() {
 /// Until nothing more goes in.
 async fn fill(postgres: &PostgresServer) {
     let url = postgres.url("meerkat");
-    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.expect("it is there");
+    let mut connection = PgConnection::connect(&url).await.expect("it is there");
     for rows in [3000, 300, 30, 3] {
         let sql = format!(
             "INSERT INTO ballast SELECT repeat(md5(n::text), 30) FROM generate_series(1, {rows}) AS n"
@@ -56,10 +58,16 @@ async fn no_room_for_anything() {
     let live = Live::start(&postgres.url("postgres")).await;
     let load = Load::start(&live).await;
     postgres.tell("fill");
+    // What it has of its log already, it goes on writing into. A new piece of it finds no room.
     let begun = Instant::now();
     while live.store().health().await.is_ok() {
         assert!(begun.elapsed() < Duration::from_secs(30), "a full disk does it no harm");
-        sleep(Duration::from_millis(100)).await;
+        let switched = PgConnection::connect(&postgres.url("postgres")).await;
+        if let Ok(mut connection) = switched {
+            // It breaks when the server does.
+            let _ = sqlx::raw_sql("SELECT pg_switch_wal(); CHECKPOINT").execute(&mut connection).await;
+        }
+        sleep(Duration::from_millis(200)).await;
     }
     sleep(Duration::from_secs(3)).await;
     postgres.tell("free");

@@ -117,7 +117,8 @@ impl Load {
                 let lost: Vec<u64> = (&acknowledged - there).into_iter().collect();
                 let kept: Vec<u64> = (there - &acknowledged).into_iter().collect();
                 if !lost.is_empty() {
-                    faults.push(format!("pair {pair}: acknowledged and not {place}: {lost:?}"));
+                    let sent = sent.sent;
+                    faults.push(format!("pair {pair}: acknowledged and not {place}: {lost:?} of {sent}"));
                 }
                 if !kept.is_empty() {
                     faults.push(format!("pair {pair}: refused and {place}: {kept:?}"));

@@ -3,5 +3,6 @@
 mod copy;
 mod faults;
 mod schema;
+mod sentences;
 mod stage;
 mod together;
