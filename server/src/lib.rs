@@ -12,6 +12,7 @@ pub mod directory;
 pub mod doctor;
 pub mod host;
 pub mod http;
+pub mod jobs;
 pub mod modules;
 pub mod node;
 pub mod passwords;

@@ -19,6 +19,7 @@ mod files;
 mod hosts;
 #[cfg(feature = "sqlite")]
 pub mod import;
+mod leases;
 mod link;
 mod pool;
 mod reach;

@@ -2,6 +2,7 @@
 
 mod copy;
 mod faults;
+mod leases;
 mod schema;
 mod sentences;
 mod stage;
