@@ -20,7 +20,8 @@ async fn connections_killed_in_mid_transaction() {
     let load = Load::start(&live).await;
     let mut killer = PgConnection::connect(&url).await.expect("it is there");
     let (begun, mut killed) = (Instant::now(), 0);
-    while begun.elapsed() < LONG {
+    // A machine that is busy takes longer.
+    while begun.elapsed() < LONG || (killed < 10 && begun.elapsed() < 8 * LONG) {
         sleep(Duration::from_millis(30)).await;
         // Those that are in the middle of a save, of a write, or of finding out what became of one.
         let ended: i64 = sqlx::query_scalar(
@@ -35,7 +36,7 @@ async fn connections_killed_in_mid_transaction() {
     load.until_flowing(LONG).await;
     let account = load.settle(&live).await;
     println!("{killed} connections killed");
-    assert!(killed > 10 && account.acknowledged > 100, "{killed} killed, {account}");
+    assert!(killed >= 10 && account.acknowledged > 100, "{killed} killed, {account}");
     assert_eq!(account.refused, 0, "a connection can be made anew");
 }
 
