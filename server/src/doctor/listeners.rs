@@ -92,6 +92,7 @@ fn version(stream: &tokio_rustls::client::TlsStream<tokio::net::TcpStream>) -> S
         .and_then(|version| version.as_str())
         .unwrap_or("TLS")
         .replace('v', " ")
+        .replace('_', ".")
 }
 
 /// Host-meta (XEP-0156).

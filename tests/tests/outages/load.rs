@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use xmpp_core::xml::Frame;
-use xmpp_core::{Kind, Stanza};
+use xmpp_core::{Kind, Stanza, ns};
 
 use crate::live::Live;
 use crate::pair::{Arrived, Sent, login, number, receive, send};
@@ -151,6 +151,7 @@ async fn stand_by(address: std::net::SocketAddr, stop: watch::Receiver<bool>) ->
     let mut seen = Seen::default();
     let mut client = login(address, "bystander").await;
     client.send("<presence/>").await;
+    let mut handled = 0;
     while !*stop.borrow() {
         let (begun, id) = (Instant::now(), format!("p{}", seen.pings));
         let ping = format!(
@@ -159,13 +160,16 @@ async fn stand_by(address: std::net::SocketAddr, stop: watch::Receiver<bool>) ->
         );
         client.send(&ping).await;
         seen.unsaved += 1;
-        let answered = client.until(|frame| match frame {
-            Frame::Stanza(stanza) if stanza.kind == Kind::Message && !stanza.is_error() => {
-                seen.unsaved_arrived += 1;
-                false
+        let answered = client.until(|frame| {
+            handled += u32::from(matches!(frame, Frame::Stanza(_)));
+            match frame {
+                Frame::Stanza(stanza) if stanza.kind == Kind::Message && !stanza.is_error() => {
+                    seen.unsaved_arrived += 1;
+                    false
+                }
+                Frame::Stanza(stanza) => stanza.id.as_deref() == Some(&*id),
+                _ => false,
             }
-            Frame::Stanza(stanza) => stanza.id.as_deref() == Some(&*id),
-            _ => false,
         });
         match timeout(PING, answered).await {
             Ok(Some(())) => {}
@@ -175,6 +179,7 @@ async fn stand_by(address: std::net::SocketAddr, stop: watch::Receiver<bool>) ->
             }
             Err(_) => seen.faults.push(format!("a ping had no answer within {PING:?}")),
         }
+        client.send(&format!("<a xmlns='{}' h='{handled}'/>", ns::SM)).await;
         seen.pings += 1;
         seen.slowest = seen.slowest.max(begun.elapsed());
         sleep(Duration::from_millis(100)).await;

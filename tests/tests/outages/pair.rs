@@ -51,7 +51,7 @@ pub async fn send(address: SocketAddr, pair: usize, mut stop: watch::Receiver<bo
     let mut client = login(address, &format!("sender{pair}")).await;
     // The count of the stream's stanzas -> the message's number.
     let mut outstanding: BTreeMap<u64, u64> = BTreeMap::new();
-    let mut refusals = 0;
+    let (mut refusals, mut handled) = (0, 0);
     loop {
         let stops = *stop.borrow_and_update();
         while !stops && outstanding.len() < WINDOW {
@@ -77,7 +77,12 @@ pub async fn send(address: SocketAddr, pair: usize, mut stop: watch::Receiver<bo
                 said.decided.extend(outstanding.into_values());
                 outstanding = later;
             }
-            Ok(Some(Frame::Stanza(stanza))) if stanza.is_error() => {
+            Ok(Some(Frame::Element(element))) if element.is("r", ns::SM) => {
+                client.send(&format!("<a xmlns='{}' h='{handled}'/>", ns::SM)).await;
+            }
+            Ok(Some(Frame::Stanza(stanza))) if !stanza.is_error() => handled += 1,
+            Ok(Some(Frame::Stanza(stanza))) => {
+                handled += 1;
                 said.refuse(&stanza);
                 refusals += 1;
                 // As somebody would who is told to wait.
