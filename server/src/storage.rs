@@ -9,6 +9,7 @@ pub mod archive;
 pub mod blobs;
 pub mod cache;
 pub mod files;
+pub mod leases;
 pub mod refusal;
 pub mod roster;
 pub mod subscription;
@@ -27,6 +28,7 @@ pub use archive::{Archive, Peer, Verified};
 pub use blobs::{BlobName, Blobs, Content, PutError, Usage};
 pub use cache::{Cache, CacheError, CacheWatch};
 pub use files::{File, FileQuota, Files};
+pub use leases::{Job, Lease, Leases};
 pub use roster::{Roster, RosterChange, RosterItem, RosterLimits, RosterVersion, Subscription};
 pub use write::{Write, Written};
 
@@ -211,7 +213,7 @@ pub struct Draft {
 }
 
 /// Everything durable. The reading traits above, and two ways to write.
-pub trait Store: Users + Rosters + OfflineQueue + Archive + Items + Files {
+pub trait Store: Users + Rosters + OfflineQueue + Archive + Items + Files + Leases {
     /// Applies one write, durable when this returns. Concurrent writes share a commit.
     fn write<'a>(&'a self, write: Write) -> StoreFut<'a, Written>;
     /// Saves messages in one commit, all or none, durable when this returns. The ids increase in

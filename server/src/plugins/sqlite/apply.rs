@@ -68,6 +68,7 @@ pub async fn apply(
     }
 }
 
+/// What is done under a lease comes without it, once that is checked.
 async fn apply_write(
     connection: &mut SqliteConnection,
     named: &Named,
@@ -130,6 +131,7 @@ async fn apply_write(
         Write::GrantFile { file, quota } => files::grant(connection, file, quota).await,
         Write::StoreFile { name, media_type } => files::store(connection, &name, media_type).await,
         Write::RemoveFile { name } => files::remove(connection, &name).await,
+        Write::Under { lease, .. } => Err(StoreError::lease_lost(lease.job.name()).into()),
     }
 }
 
