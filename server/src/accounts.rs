@@ -111,6 +111,11 @@ impl Accounts {
         Answer::later(async move { self.load(jid).await })
     }
 
+    /// What nodes share, where they do.
+    pub fn shared(&self) -> Option<&SharedAccounts> {
+        self.shared.as_deref()
+    }
+
     /// To be called before a change of these accounts commits.
     pub async fn begin(&self, changed: &[BareJid]) -> Change<'_> {
         let begun = match &self.shared {
@@ -131,7 +136,8 @@ impl Accounts {
         shared: &SharedAccounts,
         jid: BareJid,
     ) -> Result<Option<Arc<AccountInfo>>, StoreError> {
-        let known = self.shard(&jid).lock().get(&jid).and_then(|entry| Some((entry.info.clone(), entry.stamp?)));
+        let known =
+            self.shard(&jid).lock().get(&jid).and_then(|entry| Some((entry.info.clone(), entry.stamp?)));
         let (info, stamp) = match (shared.look(&jid, known.as_ref().map(|(_, stamp)| *stamp)).await, known) {
             (Found::Same, Some((info, _))) => return Ok(info),
             (Found::There(info, stamp), _) => (info.map(Arc::new), stamp),

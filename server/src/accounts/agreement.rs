@@ -88,12 +88,7 @@ pub struct Hold(Instant);
 
 impl Agreement {
     pub fn new(store: Arc<dyn Store>, cache: Arc<dyn Cache>) -> Arc<Agreement> {
-        Arc::new(Agreement {
-            store,
-            cache,
-            seen: Mutex::default(),
-            held: tokio::sync::Mutex::default(),
-        })
+        Arc::new(Agreement { store, cache, seen: Mutex::default(), held: tokio::sync::Mutex::default() })
     }
 
     /// The epoch, while the cache may be used.
@@ -241,7 +236,7 @@ fn encode(said: Said) -> Bytes {
 fn decode(raw: &[u8]) -> Option<Said> {
     let text = std::str::from_utf8(raw).ok()?;
     let mut words = text.split(' ');
-    let mut number = |words: &mut std::str::Split<'_, char>| u64::from_str_radix(words.next()?, 16).ok();
+    let number = |words: &mut std::str::Split<'_, char>| u64::from_str_radix(words.next()?, 16).ok();
     match words.next()? {
         "on" => {
             let token = Token(number(&mut words)?);

@@ -29,7 +29,7 @@ use xmpp_core::BareJid;
 
 use super::agreement::{Agreement, Epoch, Hold};
 use super::{AccountInfo, record};
-use crate::storage::cache::{Identity, Look, Token};
+use crate::storage::cache::{CacheFut, Identity, Look, Token};
 use crate::storage::{Cache, CacheError, Store};
 
 /// How long a change tries to tell a cache that is slow.
@@ -118,8 +118,8 @@ impl SharedAccounts {
     pub async fn put(&self, jid: &BareJid, info: Option<&AccountInfo>, stamp: Stamp) {
         let Stamp { epoch, version } = stamp;
         let record = Some(record::write(jid, info)).filter(|record| record.len() <= self.largest_bytes);
-        let put =
-            self.cache.put(epoch.identity, epoch.token, &self.key(jid), version, record, self.lifetime);
+        let key = self.key(jid);
+        let put = self.cache.put(epoch.identity, epoch.token, &key, version, record, self.lifetime);
         // What is not kept is read again.
         let _ = put.await;
     }
@@ -130,7 +130,7 @@ impl SharedAccounts {
         let change = Token(rand::random());
         let mut begun = Begun { change, keys, hold: None };
         let told = match self.cache.identity() {
-            Some(identity) => self.begin_in(identity, &begun).await.is_ok(),
+            Some(identity) => self.begin_in(identity, &begun).await,
             None => false,
         };
         if !told {
@@ -157,25 +157,28 @@ impl SharedAccounts {
         let give_up = Instant::now() + self.lifetime + SLACK;
         while !self.is_told(&begun).await && self.agreement.hold().await.is_err() {
             if Instant::now() > give_up {
-                tracing::error!("neither the cache nor the database could be told of a change; it is no secret now");
+                tracing::error!(
+                    "neither the cache nor the database could be told of a change; it is no secret now"
+                );
                 return;
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    async fn begin_in(&self, identity: Identity, begun: &Begun) -> Result<(), CacheError> {
-        let begin = |key| {
-            patiently(|| self.cache.begin(identity, key, begun.change, BEGUN_LIFETIME))
+    async fn begin_in(&self, identity: Identity, begun: &Begun) -> bool {
+        let begin = async |key: &String| {
+            patiently(|| self.cache.begin(identity, key, begun.change, BEGUN_LIFETIME)).await.is_ok()
         };
-        join_all(begun.keys.iter().map(begin)).await.into_iter().collect()
+        all(begun.keys.iter().map(begin)).await
     }
 
     /// Tells the cache, and makes sure that it is the one that is used, if one is.
     async fn is_told(&self, begun: &Begun) -> bool {
         let Some(identity) = self.cache.identity() else { return false };
-        let end = |key| patiently(|| self.cache.end(identity, key, begun.change));
-        if join_all(begun.keys.iter().map(end)).await.iter().any(Result::is_err) {
+        let end =
+            async |key: &String| patiently(|| self.cache.end(identity, key, begun.change)).await.is_ok();
+        if !all(begun.keys.iter().map(end)).await {
             return false;
         }
         match self.agreement.epoch() {
@@ -195,11 +198,13 @@ impl SharedAccounts {
     }
 }
 
+/// Whether all of them are true. They are asked side by side.
+async fn all(asked: impl Iterator<Item = impl Future<Output = bool>>) -> bool {
+    join_all(asked).await.into_iter().all(|is| is)
+}
+
 /// Tries again for a while when there is no answer in time: saying it twice does no harm.
-async fn patiently<'a, F>(ask: impl Fn() -> F) -> Result<(), CacheError>
-where
-    F: Future<Output = Result<(), CacheError>> + 'a,
-{
+async fn patiently<'a>(ask: impl Fn() -> CacheFut<'a, ()>) -> Result<(), CacheError> {
     let began = Instant::now();
     loop {
         match ask().await {
@@ -208,3 +213,6 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

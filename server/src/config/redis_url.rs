@@ -88,8 +88,19 @@ mod tests {
     #[test]
     fn what_is_none() {
         for url in [
-            "", "redis:", "http://a", "redis://", "redis://a:b", "redis://a:0", "redis://a/b", "redis://a,,b",
-            "redis://[::1", "redis://a b", "redis://a?x=1", "redis://x:%zz@a", "redis://x:%ff@a",
+            "",
+            "redis:",
+            "http://a",
+            "redis://",
+            "redis://a:b",
+            "redis://a:0",
+            "redis://a/b",
+            "redis://a,,b",
+            "redis://[::1",
+            "redis://a b",
+            "redis://a?x=1",
+            "redis://x:%zz@a",
+            "redis://x:%ff@a",
         ] {
             assert_eq!(RedisUrl::parse(url), None, "{url}");
         }

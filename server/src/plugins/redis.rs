@@ -361,7 +361,8 @@ async fn clear(mut server: MultiplexedConnection, prefix: &str) -> Result<(), Re
     let pattern = format!("{prefix}a:*");
     let mut cursor = 0u64;
     loop {
-        let scan = cmd("SCAN").arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(CLEARED_AT_ONCE).to_owned();
+        let scan =
+            cmd("SCAN").arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(CLEARED_AT_ONCE).to_owned();
         let (next, keys): (u64, Vec<String>) = scan.query_async(&mut server).await?;
         if !keys.is_empty() {
             let mut forget = pipe();

@@ -97,13 +97,8 @@ pub trait Cache: Send + Sync {
         lifetime: Duration,
     ) -> CacheFut<'a, ()>;
     /// A change begins: forgets the value, and keeps nothing there until `end`, or until the lifetime is over.
-    fn begin<'a>(
-        &'a self,
-        of: Identity,
-        key: &'a str,
-        change: Token,
-        lifetime: Duration,
-    ) -> CacheFut<'a, ()>;
+    fn begin<'a>(&'a self, of: Identity, key: &'a str, change: Token, lifetime: Duration)
+    -> CacheFut<'a, ()>;
     /// The change is made: forgets the value, and whatever was read before is put no more.
     fn end<'a>(&'a self, of: Identity, key: &'a str, change: Token) -> CacheFut<'a, ()>;
     /// Forgets all values. Takes as long as it takes.

@@ -61,7 +61,11 @@ impl Link {
         Ok(Link { identity, servers: vec![server], slots: Vec::new() })
     }
 
-    async fn cluster(options: &Options, seed: &str, first: MultiplexedConnection) -> Result<Link, RedisError> {
+    async fn cluster(
+        options: &Options,
+        seed: &str,
+        first: MultiplexedConnection,
+    ) -> Result<Link, RedisError> {
         let mut first = first;
         let ranges: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut first).await?;
         let (mut slots, mut places, mut servers, mut ids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

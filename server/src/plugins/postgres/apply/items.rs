@@ -126,9 +126,9 @@ pub async fn swap_shared(
             "INSERT INTO shared_item (collection, key, value) VALUES ($1, $2, $3)
              ON CONFLICT (collection, key) DO NOTHING",
         ),
-        Some(_) => sqlx::query(
-            "UPDATE shared_item SET value = $3 WHERE collection = $1 AND key = $2 AND value = $4",
-        ),
+        Some(_) => {
+            sqlx::query("UPDATE shared_item SET value = $3 WHERE collection = $1 AND key = $2 AND value = $4")
+        }
     };
     let swapped = swapped.bind(collection).bind(key).bind(value);
     let swapped = if expected.is_some() { swapped.bind(expected) } else { swapped };
