@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 use tempfile::TempDir;
@@ -230,6 +230,9 @@ pub(crate) fn certificate(folder: &Path, address: &str) -> (String, String) {
     std::fs::write(folder.join("authority.pem"), authority.pem()).expect("writes");
     let key = KeyPair::generate().expect("a key");
     let names = vec![address.to_owned(), "localhost".to_owned()];
-    let leaf = CertificateParams::new(names).expect("names").signed_by(&key, &authority).expect("signs");
+    let mut leaf = CertificateParams::new(names).expect("names");
+    // OpenSSL takes one that is named as its authority for its own authority.
+    leaf.distinguished_name.push(DnType::CommonName, address);
+    let leaf = leaf.signed_by(&key, &authority).expect("signs");
     (leaf.pem(), key.serialize_pem())
 }

@@ -99,6 +99,8 @@ impl RedisServer {
         }
         if self.cluster {
             command.args(["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]);
+            // The others answer to where it comes from, which on this interface is 127.0.0.1.
+            command.args(["--cluster-announce-ip", &self.address, "--bind-source-addr", &self.address]);
             command.args(["--tls-cluster", if self.is_secure() { "yes" } else { "no" }]);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -211,8 +213,9 @@ impl RedisCluster {
         let servers: Vec<RedisServer> = (0..3).map(|_| RedisServer::stopped(Kind::Plain, true)).collect();
         servers.iter().for_each(RedisServer::start_again);
         let places = servers.iter().map(|server| format!("{}:{}", server.address, server.port));
-        let mut create = Command::new("redis-cli");
-        create.args(["--cluster", "create"]).args(places).arg("--cluster-yes");
+        // It would wait for ever for a cluster that does not become one.
+        let mut create = Command::new("timeout");
+        create.args(["60", "redis-cli", "--cluster", "create"]).args(places).arg("--cluster-yes");
         let output = create.output().expect("redis-cli runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         let began = Instant::now();

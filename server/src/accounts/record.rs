@@ -13,14 +13,14 @@ use crate::storage::{AccountNumber, Subscription};
 
 #[derive(Serialize, Deserialize)]
 struct Record {
-    /// Whose it is: keys are hashes of addresses.
-    jid: BareJid,
-    /// `None`: there is no such account.
+    /// `None`: there is no such account (any more), and not even its address is told.
     account: Option<Account>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Account {
+    /// Keys are hashes of addresses.
+    jid: BareJid,
     number: AccountNumber,
     banned: bool,
     blocked: Vec<Jid>,
@@ -36,6 +36,7 @@ pub fn write(jid: &BareJid, info: Option<&AccountInfo>) -> Bytes {
         let (archiving, always, never) = info.archive.parts();
         let contact = |contact: &Contact| (contact.jid.clone(), contact.subscription, contact.ask);
         Account {
+            jid: jid.clone(),
             number: info.number,
             banned: info.banned,
             blocked: info.blocked.clone(),
@@ -46,15 +47,18 @@ pub fn write(jid: &BareJid, info: Option<&AccountInfo>) -> Bytes {
             never: never.to_vec(),
         }
     });
-    let record = Record { jid: jid.clone(), account };
+    let record = Record { account };
     // Strings, numbers and lists: nothing of them can fail.
     Bytes::from(serde_json::to_vec(&record).unwrap_or_default())
 }
 
 /// `None`: it is not understood, or of somebody else.
 pub fn read(jid: &BareJid, record: &[u8]) -> Option<Option<AccountInfo>> {
-    let record: Record = serde_json::from_slice(record).ok().filter(|record: &Record| record.jid == *jid)?;
+    let record: Record = serde_json::from_slice(record).ok()?;
     let Some(account) = record.account else { return Some(None) };
+    if account.jid != *jid {
+        return None;
+    }
     let archiving = match account.archiving {
         None => None,
         Some(word) => Some(*Archiving::ALL.iter().find(|known| known.as_str() == word)?),
@@ -62,7 +66,7 @@ pub fn read(jid: &BareJid, record: &[u8]) -> Option<Option<AccountInfo>> {
     let contacts = account.contacts.into_iter();
     Some(Some(AccountInfo {
         number: account.number,
-        jid: record.jid,
+        jid: account.jid,
         banned: account.banned,
         blocked: account.blocked,
         archive: Preferences::of_parts(archiving, account.always, account.never),
@@ -97,7 +101,9 @@ mod tests {
         let record = write(&jid, Some(&info));
         let read_back = read(&jid, &record).expect("understood").expect("an account");
         assert_eq!(format!("{read_back:?}"), format!("{info:?}"));
-        assert!(matches!(read(&jid, &write(&jid, None)), Some(None)));
+        let none = write(&jid, None);
+        assert!(matches!(read(&jid, &none), Some(None)));
+        assert!(!String::from_utf8_lossy(&none).contains("romeo"));
 
         let other = BareJid::parse("juliet@example.com").expect("an address");
         assert!(read(&other, &record).is_none());
