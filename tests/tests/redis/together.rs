@@ -91,11 +91,17 @@ async fn accounts_appear_change_and_go_for_both_servers_and_leave_no_trace() {
         assert!(!archived);
         assert!(redis.everything().contains("juliet"), "nothing of her is there: {}", redis.everything());
         stage.nodes[round % 2].directory.remove(&juliet).await.expect("removes");
+        // What is left is an item of his, as in the database; he removes it too.
+        let left = redis.everything();
+        assert!(!left.contains("\"jid\":\"juliet"), "{left}");
+        for node in [0, 1] {
+            let contact = find(node, &romeo).await.expect("there is one").contact(&juliet).cloned();
+            assert!(contact.is_some_and(|contact| !contact.subscription.to()), "{round}: node {node}");
+        }
+        let item = "<item jid='juliet@localhost' subscription='remove'/>";
+        his.request("set", &format!("<query xmlns='jabber:iq:roster'>{item}</query>")).await;
         let left = redis.everything();
         assert!(!left.contains("juliet"), "{left}");
-        for node in [0, 1] {
-            assert!(find(node, &romeo).await.expect("there is one").contact(&juliet).is_none(), "{round}");
-        }
         // That there is no such account is kept as well, without her address.
         assert!(find(0, &juliet).await.is_none());
         let left = redis.everything();
