@@ -120,6 +120,12 @@ impl Agreement {
         Ok(Hold(from))
     }
 
+    /// Whether `hold` would have nothing to do.
+    pub async fn holds(&self) -> bool {
+        let held = self.held.lock().await;
+        held.is_some_and(|held| Instant::now() + RENEW < held.until)
+    }
+
     pub async fn still_holds(&self, hold: Hold) -> bool {
         let held = self.held.lock().await;
         held.is_some_and(|held| held.from == hold.0 && Instant::now() < held.until)

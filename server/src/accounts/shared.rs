@@ -29,13 +29,13 @@ use xmpp_core::BareJid;
 
 use super::agreement::{Agreement, Epoch, Hold};
 use super::{AccountInfo, record};
-use crate::storage::cache::{CacheFut, Identity, Look, Token};
-use crate::storage::{Cache, CacheError, Store};
+use crate::storage::cache::{Look, Token};
+use crate::storage::{Cache, Store};
 
-/// How long a change tries to tell a cache that is slow.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// How long a change tries to tell a cache that is slow, before it sees to it that nobody uses it.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// Before a change tries again to tell somebody.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(10);
 /// How long nothing is kept of an account whose change was begun by a node that died. Longer than a statement of the
 /// database may take.
 const BEGUN_LIFETIME: Duration = Duration::from_secs(60);
@@ -92,7 +92,7 @@ impl SharedAccounts {
 
     /// Whether the cache is used now.
     pub fn is_used(&self) -> bool {
-        self.agreement.epoch().is_some() && self.cache.identity().is_some()
+        self.agreement.epoch().is_some_and(|epoch| self.cache.identity() == Some(epoch.identity))
     }
 
     pub async fn look(&self, jid: &BareJid, known: Option<Stamp>) -> Found {
@@ -129,12 +129,9 @@ impl SharedAccounts {
         let keys: Vec<String> = accounts.iter().map(|jid| self.key(jid)).collect();
         let change = Token(rand::random());
         let mut begun = Begun { change, keys, hold: None };
-        let told = match self.cache.identity() {
-            Some(identity) => self.begin_in(identity, &begun).await,
-            None => false,
-        };
-        if !told {
-            // Without the database the change will fail as well; `end` sees to what became of it.
+        // Who keeps everybody from using the cache has nobody to tell.
+        if self.agreement.holds().await || !patiently(|| self.is_begun(&begun)).await {
+            // Without the database the change will fail as well.
             begun.hold = self.agreement.hold().await.ok();
         }
         begun
@@ -155,6 +152,9 @@ impl SharedAccounts {
             return;
         }
         let give_up = Instant::now() + self.lifetime + SLACK;
+        if patiently(|| self.is_told(&begun)).await {
+            return;
+        }
         while !self.is_told(&begun).await && self.agreement.hold().await.is_err() {
             if Instant::now() > give_up {
                 tracing::error!(
@@ -166,18 +166,17 @@ impl SharedAccounts {
         }
     }
 
-    async fn begin_in(&self, identity: Identity, begun: &Begun) -> bool {
-        let begin = async |key: &String| {
-            patiently(|| self.cache.begin(identity, key, begun.change, BEGUN_LIFETIME)).await.is_ok()
-        };
+    async fn is_begun(&self, begun: &Begun) -> bool {
+        let Some(identity) = self.cache.identity() else { return false };
+        let begin =
+            async |key: &String| self.cache.begin(identity, key, begun.change, BEGUN_LIFETIME).await.is_ok();
         all(begun.keys.iter().map(begin)).await
     }
 
     /// Tells the cache, and makes sure that it is the one that is used, if one is.
     async fn is_told(&self, begun: &Begun) -> bool {
         let Some(identity) = self.cache.identity() else { return false };
-        let end =
-            async |key: &String| patiently(|| self.cache.end(identity, key, begun.change)).await.is_ok();
+        let end = async |key: &String| self.cache.end(identity, key, begun.change).await.is_ok();
         if !all(begun.keys.iter().map(end)).await {
             return false;
         }
@@ -203,15 +202,16 @@ async fn all(asked: impl Iterator<Item = impl Future<Output = bool>>) -> bool {
     join_all(asked).await.into_iter().all(|is| is)
 }
 
-/// Tries again for a while when there is no answer in time: saying it twice does no harm.
-async fn patiently<'a>(ask: impl Fn() -> CacheFut<'a, ()>) -> Result<(), CacheError> {
+/// Tries again for a while where it is not done: to say it twice does no harm.
+async fn patiently<F: Future<Output = bool>>(say: impl Fn() -> F) -> bool {
     let began = Instant::now();
-    loop {
-        match ask().await {
-            Err(CacheError::Slow) if began.elapsed() < PATIENCE => {}
-            result => return result,
+    while !say().await {
+        if began.elapsed() > PATIENCE {
+            return false;
         }
+        tokio::time::sleep(PAUSE).await;
     }
+    true
 }
 
 #[cfg(test)]

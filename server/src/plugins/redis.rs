@@ -339,10 +339,10 @@ async fn keep(redis: Weak<Redis>) {
     }
 }
 
-/// Asks every server whether it is there, with ten times the patience that others have: one answer that comes late is
-/// no reason to leave it alone.
+/// Asks every server whether it is there, with more patience than others have: one answer that comes late is no reason
+/// to leave it alone.
 async fn knock(redis: &Redis, link: &Arc<Link>) -> Result<(), CacheError> {
-    let patience = if redis.rests.load(Ordering::Relaxed) { 1 } else { 10 };
+    let patience = if redis.rests.load(Ordering::Relaxed) { 4 } else { 10 };
     for server in &link.servers {
         let mut server = server.clone();
         let ping = cmd("PING");

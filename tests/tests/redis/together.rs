@@ -1,7 +1,5 @@
 //! Two servers on one database that share a Redis, when all is well.
 
-use std::time::Duration;
-
 use meerkat_tests::redis::{Kind, RedisServer};
 use server::config::Limit;
 
@@ -151,7 +149,7 @@ async fn failed_logins_count_for_both_servers_together() {
     }
     // And with it again they share what fails from then on.
     redis.start_again();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    stage.is_shared().await;
     for failed in 0..6 {
         attempt(failed % 2, "192.0.2.9", "juliet", "wrong").await.expect_err("a wrong password");
     }
