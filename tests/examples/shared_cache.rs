@@ -23,7 +23,7 @@ use server::telemetry::metrics::Metrics;
 use tempfile::TempDir;
 use xmpp_core::{BareJid, Jid};
 
-const ACCOUNTS: u64 = 500;
+const ACCOUNTS: u64 = 64;
 const BLOCKED: u64 = 5;
 const PREFERENCES: &str = "<prefs xmlns='urn:xmpp:mam:2' default='roster'><always><jid>nurse@localhost</jid></always><never/></prefs>";
 
@@ -47,7 +47,7 @@ async fn main() {
         ),
     ];
     println!("{:<44}{:>10}{:>10}{:>14}", "", "median us", "p99 us", "service's us");
-    for contacts in [20, 200] {
+    for contacts in [20, 100] {
         for (name, store, service) in &stores {
             let numbers = fill(&**store, contacts).await;
             one_by_one(name, &**store, *service, &numbers, contacts, reads).await;
