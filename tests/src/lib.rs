@@ -6,5 +6,6 @@ pub mod client;
 pub mod names;
 pub mod play;
 pub mod postgres;
+pub mod redis;
 pub mod stage;
 pub mod xml;
