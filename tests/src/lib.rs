@@ -2,7 +2,10 @@
 //! which plays are written.
 
 pub mod actor;
+pub mod client;
+pub mod names;
 pub mod play;
 pub mod postgres;
+pub mod redis;
 pub mod stage;
 pub mod xml;

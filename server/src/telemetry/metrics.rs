@@ -17,9 +17,11 @@ use super::bound::Bound;
 use super::instruments::{Counter, Gauge, Histogram, Per};
 use super::labels::{Login, Queue, SessionState, StoreFailure};
 use super::page::{self, Page};
+use super::plugins::Plugins;
 use super::process;
 use crate::config::Mechanism;
-use crate::storage::{Crowded, StoreError, Watch};
+use crate::storage::cache::{CacheAction, CacheOutcome};
+use crate::storage::{CacheWatch, Crowded, Operation, Plugin, Pooled, StoreError, Watch};
 
 /// Everything that is counted. The fields are public: whoever counts seldom does so directly; what is counted
 /// for each stanza has a method.
@@ -39,6 +41,11 @@ pub struct Metrics {
     pub store_batch_writes: Histogram,
     pub store_batch_duration: Histogram,
     pub store_failures: Per<StoreFailure, Counter>,
+    pub plugins: Plugins,
+    /// What was asked of the cache that nodes share, and what came of it.
+    pub cache_operations: Per<(CacheAction, CacheOutcome), Counter>,
+    /// Clearing takes as long as it takes, and is not in it.
+    pub cache_duration: Histogram,
     pub queue_length: Per<Queue, Gauge>,
     /// How often each bound bit.
     pub refusals: Per<Bound, Counter>,
@@ -66,6 +73,9 @@ impl Default for Metrics {
             store_batch_writes: Histogram::new(BATCH_SIZES),
             store_batch_duration: Histogram::new(DURATIONS),
             store_failures: Per::default(),
+            plugins: Plugins::default(),
+            cache_operations: Per::default(),
+            cache_duration: Histogram::new(DURATIONS),
             queue_length: Per::default(),
             refusals: Per::default(),
             stream_errors: Per::default(),
@@ -81,7 +91,7 @@ const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 /// Bounds in nanoseconds.
-const DURATIONS: &[u64] = &[
+pub(super) const DURATIONS: &[u64] = &[
     10 * MICROSECOND,
     25 * MICROSECOND,
     50 * MICROSECOND,
@@ -100,7 +110,7 @@ const DURATIONS: &[u64] = &[
     10 * SECOND,
 ];
 
-const BATCH_SIZES: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 4_096];
+pub(super) const BATCH_SIZES: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 4_096];
 
 impl Metrics {
     pub fn stanza_in(&self, kind: Kind) {
@@ -190,6 +200,27 @@ impl Watch for Metrics {
             Crowded::Bytes => Bound::WaitingBytes,
         });
     }
+
+    fn operated(&self, operation: Operation, took: Duration, well: bool) {
+        self.plugins.operated(operation, took, well);
+    }
+
+    fn batched(&self, plugin: Plugin, items: usize) {
+        self.plugins.batched(plugin, items);
+    }
+
+    fn pooled(&self, plugin: Plugin, state: Pooled, change: i64) {
+        self.plugins.pooled(plugin, state, change);
+    }
+}
+
+impl CacheWatch for Metrics {
+    fn asked(&self, action: CacheAction, outcome: CacheOutcome, took: Duration) {
+        self.cache_operations.of((action, outcome)).add(1);
+        if action != CacheAction::Clear && outcome != CacheOutcome::Away {
+            self.cache_duration.observe_duration(took);
+        }
+    }
 }
 
 impl Collector for Metrics {
@@ -197,6 +228,7 @@ impl Collector for Metrics {
         let mut page = Page(encoder);
         self.traffic(&mut page)?;
         self.store(&mut page)?;
+        self.plugins.show(&mut page)?;
         self.errors(&mut page)?;
         self.build_and_certificates(&mut page)?;
         self.process(&mut page)
@@ -235,6 +267,10 @@ impl Metrics {
             "What the store could not do, by kind.",
             &self.store_failures,
         )?;
+        let help = "What was asked of the shared cache, by action and outcome.";
+        page.counters("meerkat_cache_operations", help, &self.cache_operations)?;
+        let help = "Time until the shared cache answered, or until it was waited for no longer.";
+        page.histogram("meerkat_cache_duration", help, Some(Unit::Seconds), &self.cache_duration)?;
         page.gauges("meerkat_queue_length", "Items that wait, by queue.", &self.queue_length)
     }
 
