@@ -3,6 +3,10 @@
 mod copy;
 mod faults;
 mod leases;
+mod owned;
+mod parts;
+mod plans;
 mod schema;
 mod stage;
 mod together;
+mod verify;
