@@ -4,5 +4,6 @@
 pub mod actor;
 pub mod play;
 pub mod postgres;
+pub mod redis;
 pub mod stage;
 pub mod xml;
