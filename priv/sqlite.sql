@@ -149,6 +149,7 @@ CREATE INDEX file_of_owner ON file (owner, created);
 CREATE INDEX file_expiring ON file (expires) WHERE expires IS NOT NULL;
 CREATE INDEX file_awaited ON file (awaited_until) WHERE stored = 0;
 -- Leases of jobs: a file has one server, which keeps them in its memory.
+-- Parts of the tables by month: a file has none. Words: text.rs makes its table where it is switched on.
 
-PRAGMA application_id = 1298875458; PRAGMA user_version = 3;
+PRAGMA application_id = 1298875458; PRAGMA user_version = 4;
 COMMIT;

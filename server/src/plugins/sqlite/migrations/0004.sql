@@ -1,0 +1,1 @@
+-- Parts of the tables by month: a file has none. Words: text.rs makes its table where it is switched on.
