@@ -70,7 +70,8 @@ impl Postgres {
     pub async fn open(options: Options) -> Result<Postgres, StoreError> {
         let mut pause = Duration::from_millis(200);
         loop {
-            match Postgres::open_now(options.clone()).await {
+            // It is large, and done once.
+            match Box::pin(Postgres::open_now(options.clone())).await {
                 Err(link::Opening::Late(error) | link::Opening::Busy(error)) => {
                     tracing::warn!(%error, retry_in = ?pause, "The database is not there yet: waiting for it");
                     tokio::time::sleep(pause).await;
