@@ -31,7 +31,7 @@ const COMMIT_JOBS: usize = 512;
 const COMMIT_ROWS: usize = 512;
 const COMMIT_BYTES: usize = 1 << 20;
 /// A commit is begun so often before it is given up: after a deadlock, or when its connection died.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 8;
 
 pub type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
