@@ -29,7 +29,7 @@ use crate::telemetry::http::Shown;
 use crate::telemetry::labels::Queue;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{CertificateError, Tls};
-use crate::uploads::{Place, Uploads};
+use crate::uploads::{Place, Places, Uploads};
 
 /// How often the store is asked how it is.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -123,7 +123,7 @@ impl Node {
         ));
         let live = Arc::new(ArcSwap::new(config.clone()));
         let directory = Arc::new(Directory::new(&router, passwords.clone(), live.clone()));
-        let uploads = uploads(&live, data_dir, &store, clock, &directory).await?;
+        let uploads = uploads(&live, data_dir, &store, clock, &directory, &metrics).await?;
         let parts = Parts {
             config: config.clone(),
             live: live.clone(),
@@ -323,11 +323,14 @@ async fn uploads(
     store: &Arc<dyn Store>,
     clock: Clock,
     directory: &Directory,
+    metrics: &Arc<Metrics>,
 ) -> Result<Arc<Uploads>, StartError> {
     let key = shared_key::<32>(store, "uploads.slots").await?;
-    let blobs = plugins::open_blobs(&live.load(), data_dir);
+    let mut blobs = plugins::open_blobs(&live.load(), data_dir).map_err(StartError::Store)?;
+    let main = blobs.remove(0);
+    let places = Places::new(main, blobs, metrics);
     let removals = directory.removals.clone();
-    Ok(Arc::new(Uploads::new(store.clone(), blobs, live.clone(), clock, &key, removals)))
+    Ok(Arc::new(Uploads::new(store.clone(), places, live.clone(), clock, &key, removals)))
 }
 
 /// A random value that the store keeps from the first start on.

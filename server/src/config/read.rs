@@ -30,7 +30,6 @@ const NOT_YET: &[&str] = &[
     "storage.kafka",
     "storage.main.postgres",
     "storage.redis",
-    "storage.s3",
 ];
 
 pub(super) struct Reader {

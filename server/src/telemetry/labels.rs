@@ -122,6 +122,8 @@ label!(Kind, "kind", [Kind::Message, Kind::Presence, Kind::Iq], |kind| match kin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::BlobKind;
+    use crate::telemetry::blobs::{BlobDirection, BlobOperation, BlobResult};
     use crate::telemetry::bound::Bound;
 
     fn holds<L: Label>() {
@@ -144,5 +146,7 @@ mod tests {
         holds::<Kind>();
         holds::<Bound>();
         holds::<(Mechanism, Login)>();
+        holds::<(BlobKind, (BlobOperation, BlobResult))>();
+        holds::<(BlobKind, BlobDirection)>();
     }
 }

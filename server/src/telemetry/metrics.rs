@@ -13,6 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use xmpp_core::{Condition, Kind, StreamCondition, StreamError};
 
+use super::blobs::BlobMetrics;
 use super::bound::Bound;
 use super::instruments::{Counter, Gauge, Histogram, Per};
 use super::labels::{Login, Queue, SessionState, StoreFailure};
@@ -46,6 +47,8 @@ pub struct Metrics {
     pub stream_errors: Per<StreamCondition, Counter>,
     /// Stanza errors that the server itself answered.
     pub stanza_errors: Per<Condition, Counter>,
+    /// What becomes of uploads at their places.
+    pub blobs: BlobMetrics,
     /// When each certificate expires, in seconds since 1970, by its file.
     certificate_expiry: Mutex<BTreeMap<String, i64>>,
     started: SystemTime,
@@ -70,6 +73,7 @@ impl Default for Metrics {
             refusals: Per::default(),
             stream_errors: Per::default(),
             stanza_errors: Per::default(),
+            blobs: BlobMetrics::default(),
             certificate_expiry: Mutex::default(),
             started: SystemTime::now(),
         }
@@ -81,7 +85,7 @@ const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 /// Bounds in nanoseconds.
-const DURATIONS: &[u64] = &[
+pub(super) const DURATIONS: &[u64] = &[
     10 * MICROSECOND,
     25 * MICROSECOND,
     50 * MICROSECOND,
@@ -235,7 +239,8 @@ impl Metrics {
             "What the store could not do, by kind.",
             &self.store_failures,
         )?;
-        page.gauges("meerkat_queue_length", "Items that wait, by queue.", &self.queue_length)
+        page.gauges("meerkat_queue_length", "Items that wait, by queue.", &self.queue_length)?;
+        self.blobs.tell(page)
     }
 
     fn errors(&self, page: &mut Page) -> fmt::Result {

@@ -47,7 +47,17 @@ impl Page<'_> {
     }
 
     pub fn counters<L: Label>(&mut self, name: &str, help: &str, counters: &Per<L, Counter>) -> fmt::Result {
-        let mut family = self.family(name, help, None, MetricType::Counter)?;
+        self.counters_in(name, help, None, counters)
+    }
+
+    pub fn counters_in<L: Label>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        counters: &Per<L, Counter>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, unit.as_ref(), MetricType::Counter)?;
         for (label, counter) in counters.iter() {
             let value = counter.value();
             family.encode_family(&label.pairs())?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
@@ -74,6 +84,23 @@ impl Page<'_> {
         let (sum, count, buckets) = histogram.read(if unit.is_some() { 1e9 } else { 1.0 });
         let mut family = self.family(name, help, unit.as_ref(), MetricType::Histogram)?;
         family.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+
+    pub fn histograms<L: Label, H: AsRef<Histogram>>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        histograms: &Per<L, H>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, unit.as_ref(), MetricType::Histogram)?;
+        for (label, histogram) in histograms.iter() {
+            let (sum, count, buckets) = histogram.as_ref().read(if unit.is_some() { 1e9 } else { 1.0 });
+            family
+                .encode_family(&label.pairs())?
+                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        Ok(())
     }
 }
 

@@ -17,19 +17,29 @@ impl Uploads {
     /// Looks again and again; at once where an account went. It ends with the task that runs it.
     pub async fn clean(self: Arc<Self>) {
         for round in 0u32.. {
+            // Before what was not uploaded in time goes.
+            if let Err(error) = self.notice_all().await {
+                tracing::warn!(%error, "what clients put past this server could not be looked at");
+            }
             match self.remove_due().await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "uploads that were due are removed"),
                 Err(error) => tracing::warn!(%error, "uploads that are due could not be removed"),
             }
-            if round.is_multiple_of(TIDY_EVERY)
-                && let Err(error) = self.blobs.tidy(2 * UPLOAD_TIME).await
-            {
-                tracing::warn!(%error, "what interrupted uploads left could not be removed");
+            if round.is_multiple_of(TIDY_EVERY) {
+                self.tidy().await;
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = self.due.notified() => {}
+            }
+        }
+    }
+
+    async fn tidy(&self) {
+        for blobs in self.places.all() {
+            if let Err(error) = blobs.tidy(2 * UPLOAD_TIME).await {
+                tracing::warn!(%error, "what interrupted uploads left could not be removed");
             }
         }
     }
@@ -58,9 +68,12 @@ impl Uploads {
         Ok(found)
     }
 
+    /// Wherever it is, also what came of attempts that did not count.
     async fn remove(&self, name: &str) -> Result<(), StoreError> {
         if let Some(blob) = BlobName::parse(name) {
-            self.blobs.remove(&blob).await?;
+            for blobs in self.places.all() {
+                blobs.clear(&blob).await?;
+            }
         }
         self.store.write(Write::RemoveFile { name: name.to_owned() }).await.map(drop)
     }

@@ -158,7 +158,8 @@ async fn fill_account(store: &Sqlite, owner: AccountNumber, number: u64) {
         store.write(write).await.expect("writes");
     }
     if number.is_multiple_of(3) {
-        let stored = Write::StoreFile { name: number.to_string(), media_type: Some("text/plain".to_owned()) };
+        let (name, blob) = (number.to_string(), format!("s3:{number}"));
+        let stored = Write::StoreFile { name, blob, media_type: Some("text/plain".to_owned()) };
         store.write(stored).await.expect("stores");
     }
     if number.is_multiple_of(2) && number > 0 {
@@ -177,6 +178,7 @@ fn file(owner: AccountNumber, number: u64) -> File {
         awaited_until: 1_795_261_800_456,
         expires: number.is_multiple_of(2).then_some(1_795_261_800_789),
         stored: false,
+        blob: None,
     }
 }
 
