@@ -11,6 +11,7 @@ pub mod database;
 pub mod directory;
 pub mod host;
 pub mod http;
+pub mod jobs;
 pub mod modules;
 pub mod node;
 pub mod passwords;

@@ -17,13 +17,14 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::directory::Directory;
 use crate::http::{self, Http};
+use crate::jobs::{self, Turn};
 use crate::modules::{self, Parts};
 use crate::passwords::Passwords;
 use crate::plugins;
 use crate::retention;
 use crate::router::{Domain, Domains, Router, Save, StanzaIds};
 use crate::session::End;
-use crate::storage::{Store, StoreError};
+use crate::storage::{Job, Store, StoreError};
 use crate::telemetry::health::{Condition, Health};
 use crate::telemetry::http::Shown;
 use crate::telemetry::labels::Queue;
@@ -47,6 +48,8 @@ pub struct Node {
     pub health: Health,
     pub data_dir: PathBuf,
     pub started: Instant,
+    /// By which the store knows this node where it holds a lease.
+    holder: Arc<str>,
     /// As it is now; shared with the modules.
     config: Arc<ArcSwap<Config>>,
     stopping: watch::Sender<bool>,
@@ -153,6 +156,7 @@ impl Node {
             health,
             data_dir: data_dir.to_owned(),
             started: Instant::now(),
+            holder: jobs::holder(),
             config: live,
             stopping,
             store_is_well,
@@ -193,7 +197,7 @@ impl Node {
             let shown = Shown { metrics: self.metrics.clone(), look: Arc::new(look) };
             tokio::spawn(crate::telemetry::http::serve(listener, shown, self.health.clone()));
         }
-        tokio::spawn(self.uploads.clone().clean());
+        tokio::spawn(self.uploads.clone().clean(self.turn(Job::Expiry)));
         tokio::spawn(self.tls.clone().watch());
         tokio::spawn(self.clone().look_around());
         tokio::spawn(self.clone().keep_archives_short());
@@ -276,18 +280,36 @@ impl Node {
         length(Queue::Hashing, self.c2s.passwords.waiting());
     }
 
-    /// Once a day.
+    fn turn(&self, job: Job) -> Turn {
+        Turn::new(self.router.store.clone(), job, self.holder.clone())
+    }
+
+    /// Once a day, and soon after it has become this node's turn.
     async fn keep_archives_short(self: Arc<Self>) {
         tokio::time::sleep(retention::AFTER_START).await;
+        let mut turn = self.turn(Job::Retention);
+        let mut done: Option<Instant> = None;
         while !self.is_stopping() {
-            let config = self.config.load_full();
-            match retention::keep(&*self.router.store, &config, self.router.now()).await {
-                Ok(0) => {}
-                Ok(dropped) => tracing::info!(dropped, "old messages went from archives"),
-                Err(error) => tracing::warn!(%error, "old messages stay in archives until tomorrow"),
+            // It is kept between two rounds, so that not every node makes one a day.
+            let is_mine = turn.take().await.is_ok_and(|lease| lease.is_some());
+            if is_mine && done.is_none_or(|done| done.elapsed() >= retention::EVERY) {
+                done = Some(Instant::now());
+                let config = self.config.load_full();
+                match retention::keep(&mut turn, &config, self.router.now()).await {
+                    Ok(0) => {}
+                    Ok(dropped) => tracing::info!(dropped, "old messages went from archives"),
+                    Err(error) => {
+                        turn.forget();
+                        tracing::warn!(%error, "old messages stay in archives until tomorrow");
+                    }
+                }
+            } else if !is_mine {
+                done = None;
             }
-            tokio::time::sleep(retention::EVERY).await;
+            let stopped = self.until_asked_to_stop();
+            let _ = tokio::time::timeout(jobs::ASK_EVERY, stopped).await;
         }
+        turn.give_back().await;
     }
 
     /// Asks the store how it is.

@@ -8,6 +8,7 @@
 pub mod archive;
 pub mod blobs;
 pub mod files;
+pub mod leases;
 pub mod refusal;
 pub mod roster;
 pub mod subscription;
@@ -25,6 +26,7 @@ use xmpp_core::{BareJid, Jid};
 pub use archive::{Archive, Peer, Verified};
 pub use blobs::{Around, Arrival, BlobKind, BlobName, BlobPlace, Blobs, Content, PutError, Shown, Usage};
 pub use files::{File, FileQuota, Files};
+pub use leases::{Job, Lease, Leases};
 pub use roster::{Roster, RosterChange, RosterItem, RosterLimits, RosterVersion, Subscription};
 pub use write::{Write, Written};
 
@@ -209,7 +211,7 @@ pub struct Draft {
 }
 
 /// Everything durable. The reading traits above, and two ways to write.
-pub trait Store: Users + Rosters + OfflineQueue + Archive + Items + Files {
+pub trait Store: Users + Rosters + OfflineQueue + Archive + Items + Files + Leases {
     /// Applies one write, durable when this returns. Concurrent writes share a commit.
     fn write<'a>(&'a self, write: Write) -> StoreFut<'a, Written>;
     /// Saves messages in one commit, all or none, durable when this returns. The ids increase in

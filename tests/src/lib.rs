@@ -4,5 +4,6 @@
 pub mod actor;
 pub mod play;
 pub mod postgres;
+pub mod s3;
 pub mod stage;
 pub mod xml;

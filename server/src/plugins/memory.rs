@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use xmpp_core::{BareJid, Jid};
 
 use crate::storage::archive::{End, Filter};
+use crate::storage::leases::OwnLeases;
 use crate::storage::*;
 use state::State;
 
@@ -22,6 +23,7 @@ pub struct Memory {
     /// A plain lock: no section of it waits for anything.
     state: Mutex<State>,
     faults: Mutex<Faults>,
+    leases: OwnLeases,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -270,9 +272,22 @@ impl Items for Memory {
     }
 }
 
+impl Leases for Memory {
+    fn lease<'a>(&'a self, job: Job, holder: &'a str, time: Duration) -> StoreFut<'a, Option<Lease>> {
+        Box::pin(self.change(move |_| Ok(self.leases.lease(job, holder, time))))
+    }
+
+    fn release<'a>(&'a self, lease: &'a Lease) -> StoreFut<'a, ()> {
+        Box::pin(self.change(|_| {
+            self.leases.release(lease);
+            Ok(())
+        }))
+    }
+}
+
 impl Store for Memory {
     fn write<'a>(&'a self, write: Write) -> StoreFut<'a, Written> {
-        Box::pin(self.change(|state| state.apply(write)))
+        Box::pin(self.change(|state| state.apply(&self.leases, write)))
     }
 
     fn save<'a>(&'a self, drafts: Vec<Draft>) -> StoreFut<'a, Vec<MessageId>> {

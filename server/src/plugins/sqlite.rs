@@ -29,12 +29,14 @@ mod verify;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use sqlx::SqlitePool;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::storage::leases::OwnLeases;
 use crate::storage::*;
 use apply::Change;
 use books::Books;
@@ -54,6 +56,7 @@ pub struct Sqlite {
     /// Tells the writer that something was taken.
     due: Arc<Notify>,
     named: Named,
+    leases: OwnLeases,
 }
 
 impl Sqlite {
@@ -86,7 +89,16 @@ impl Sqlite {
         };
         tokio::spawn(writer.run());
         let room = Arc::new(Semaphore::new(waiting_bytes));
-        Ok(Sqlite { jobs: sender, room, waiting_bytes, readers, books, due, named })
+        Ok(Sqlite {
+            jobs: sender,
+            room,
+            waiting_bytes,
+            readers,
+            books,
+            due,
+            named,
+            leases: OwnLeases::default(),
+        })
     }
 
     async fn change(&self, change: Change) -> Result<Written, StoreError> {
@@ -110,9 +122,34 @@ impl Sqlite {
     }
 }
 
+impl Leases for Sqlite {
+    fn lease<'a>(
+        &'a self,
+        job: crate::storage::Job,
+        holder: &'a str,
+        time: Duration,
+    ) -> StoreFut<'a, Option<Lease>> {
+        Box::pin(async move { Ok(self.leases.lease(job, holder, time)) })
+    }
+
+    fn release<'a>(&'a self, lease: &'a Lease) -> StoreFut<'a, ()> {
+        Box::pin(async {
+            self.leases.release(lease);
+            Ok(())
+        })
+    }
+}
+
 impl Store for Sqlite {
     fn write<'a>(&'a self, write: Write) -> StoreFut<'a, Written> {
-        Box::pin(self.change(Change::Write(Box::new(write))))
+        Box::pin(async move {
+            let mut write = write;
+            while let Write::Under { lease, write: inner } = write {
+                self.leases.check(&lease)?;
+                write = *inner;
+            }
+            self.change(Change::Write(Box::new(write))).await
+        })
     }
 
     fn save<'a>(&'a self, drafts: Vec<Draft>) -> StoreFut<'a, Vec<MessageId>> {

@@ -6,7 +6,7 @@ use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
 use super::subscription::{Effect, Verb};
-use super::{AccountNumber, File, FileQuota, Millis, RosterItem, RosterLimits, RosterVersion};
+use super::{AccountNumber, File, FileQuota, Lease, Millis, RosterItem, RosterLimits, RosterVersion};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Write {
@@ -135,6 +135,12 @@ pub enum Write {
     /// Forgets a file whose blob is gone. One that is not known is ignored.
     RemoveFile {
         name: String,
+    },
+
+    /// A part of a job: `Conflict`, and nothing is done, unless the lease is still held.
+    Under {
+        lease: Lease,
+        write: Box<Write>,
     },
 }
 

@@ -102,26 +102,27 @@ fn histograms_are_cumulative_and_end_with_everything() {
     let mut histograms = 0;
     for (name, family) in page().into_iter().filter(|(_, family)| family.kind == "histogram") {
         histograms += 1;
-        let buckets: Vec<(f64, f64)> = family
-            .samples
-            .iter()
-            .filter(|(sample, ..)| sample.ends_with("_bucket"))
-            .map(|(_, labels, count)| {
-                let bound = labels.strip_prefix("le=\"").and_then(|bound| bound.strip_suffix('"')).unwrap();
-                (bound.parse().unwrap(), *count)
-            })
-            .collect();
-        assert!(buckets.is_sorted_by(|one, next| one.0 < next.0 && one.1 <= next.1), "{name}");
-        let single: HashMap<&str, f64> = family
-            .samples
-            .iter()
-            .filter(|(_, labels, _)| labels.is_empty())
-            .map(|(sample, _, value)| (sample.trim_start_matches(&name), *value))
-            .collect();
-        assert_eq!(buckets.last(), Some(&(f64::INFINITY, single["_count"])), "{name}");
-        assert!(single.contains_key("_sum"), "{name}");
+        // Each set of labels is a histogram of its own.
+        let mut buckets: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+        let mut single: HashMap<(&str, &str), f64> = HashMap::new();
+        for (sample, labels, value) in &family.samples {
+            if !sample.ends_with("_bucket") {
+                single.insert((sample.trim_start_matches(&name), labels.as_str()), *value);
+                continue;
+            }
+            let (bounds, others): (Vec<_>, Vec<_>) =
+                labels.split(',').partition(|label| label.starts_with("le=\""));
+            let bound = bounds[0].trim_start_matches("le=\"").trim_end_matches('"');
+            buckets.entry(others.join(",")).or_default().push((bound.parse().unwrap(), *value));
+        }
+        for (labels, buckets) in buckets {
+            assert!(buckets.is_sorted_by(|one, next| one.0 < next.0 && one.1 <= next.1), "{name}");
+            let labels = labels.as_str();
+            assert_eq!(buckets.last(), Some(&(f64::INFINITY, single[&("_count", labels)])), "{name}");
+            assert!(single.contains_key(&("_sum", labels)), "{name}");
+        }
     }
-    assert_eq!(histograms, 3);
+    assert_eq!(histograms, 4);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! a minute. Only what was noticed, and is what its slot was for, is a file.
 
 use super::{Uploads, is_media_type, shown, titles};
+use crate::jobs::Turn;
 use crate::storage::*;
 
 /// What is asked of the place at one time.
@@ -10,23 +11,27 @@ const PAGE: usize = 200;
 pub(super) const NOTICED_AT_ONCE: usize = 16;
 
 impl Uploads {
-    /// Notices all that has arrived, and clears away what came into a slot that is used or gone.
-    pub async fn notice_all(&self) -> Result<(), StoreError> {
+    /// Notices all that has arrived, as long as it is this server's turn, and clears away what came into a slot that is used or gone.
+    pub async fn notice_all(&self, turn: &mut Turn) -> Result<(), StoreError> {
         let Some(around) = self.places.main().around() else { return Ok(()) };
         let mut after: Option<BlobName> = None;
-        loop {
+        while turn.take().await?.is_some() {
             let page = around.arrivals(after.as_ref(), PAGE).await?;
             for name in &page {
+                if turn.take().await?.is_none() {
+                    break;
+                }
                 match self.store.file(name.as_str()).await? {
                     Some(file) if !file.stored && file.owner.is_some() => _ = self.notice(name, file).await?,
                     _ => around.discard(name).await?,
                 }
             }
             if page.len() < PAGE {
-                return Ok(());
+                break;
             }
             after = page.last().cloned();
         }
+        Ok(())
     }
 
     /// The row of a file, noticed if it had arrived.

@@ -158,7 +158,7 @@ async fn a_store_that_is_away_is_said() {
     assert_eq!(stage.put(&slot.put, &[], b"hi").await.status, 201);
 }
 
-async fn until(mut holds: impl FnMut() -> bool) {
+pub async fn until(mut holds: impl FnMut() -> bool) {
     let wait = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;

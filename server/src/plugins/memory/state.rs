@@ -8,6 +8,7 @@ use xmpp_core::{BareJid, Jid};
 
 use super::roster::OwnRoster;
 use crate::storage::archive::{Filter, words};
+use crate::storage::leases::OwnLeases;
 use crate::storage::*;
 
 #[derive(Default)]
@@ -62,7 +63,7 @@ impl State {
         self.accounts.get(self.numbers.get(&owner)?)
     }
 
-    pub fn apply(&mut self, write: Write) -> Result<Written, StoreError> {
+    pub fn apply(&mut self, leases: &OwnLeases, write: Write) -> Result<Written, StoreError> {
         match write {
             Write::CreateAccount { jid, secrets, time, roster_epoch } => {
                 self.create_account(jid, secrets, time, roster_epoch)
@@ -116,6 +117,10 @@ impl State {
             Write::RemoveFile { name } => {
                 self.files.remove(&name);
                 Ok(Written::Done)
+            }
+            Write::Under { lease, write } => {
+                leases.check(&lease)?;
+                self.apply(leases, *write)
             }
         }
     }

@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::failure::{Failure, Meaning, Named, meaning};
+use super::leases;
 use super::link::{self, Options};
 use super::pool::Pool;
 use crate::storage::{AccountNumber, Crowded, StoreError, StoreFut, Write, Written};
@@ -193,10 +194,12 @@ impl Inner {
             .bind(slot.number)
             .execute(&mut *connection)
             .await?;
-        match write {
-            Some(write) => apply(connection, &self.options.named, write).await,
-            None => Ok(Written::Done),
+        let Some(mut write) = write else { return Ok(Written::Done) };
+        while let Write::Under { lease, write: inner } = write {
+            leases::check(connection, &lease).await?;
+            write = *inner;
         }
+        apply(connection, &self.options.named, write).await
     }
 
     /// The fate of a commit whose answer was lost (messages.md, rule 5).
@@ -224,6 +227,7 @@ struct Failed {
     said: StoreError,
 }
 
+/// What is done under a lease comes without it, once that is checked.
 async fn apply(connection: &mut PgConnection, named: &Named, write: Write) -> Result<Written, Failure> {
     match write {
         Write::CreateAccount { jid, secrets, time, roster_epoch } => {
@@ -274,6 +278,7 @@ async fn apply(connection: &mut PgConnection, named: &Named, write: Write) -> Re
             files::store(connection, &name, &blob, media_type).await
         }
         Write::RemoveFile { name } => files::remove(connection, &name).await,
+        Write::Under { lease, .. } => Err(StoreError::lease_lost(lease.job.name()).into()),
     }
 }
 

@@ -68,6 +68,7 @@ pub async fn apply(
     }
 }
 
+/// What is done under a lease comes without it, once that is checked.
 async fn apply_write(
     connection: &mut SqliteConnection,
     named: &Named,
@@ -129,6 +130,7 @@ async fn apply_write(
             files::store(connection, &name, &blob, media_type).await
         }
         Write::RemoveFile { name } => files::remove(connection, &name).await,
+        Write::Under { lease, .. } => Err(StoreError::lease_lost(lease.job.name()).into()),
     }
 }
 
