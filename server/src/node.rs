@@ -253,17 +253,22 @@ impl Node {
             for session in &sessions {
                 session.link.until_finished().await;
             }
+            self.uploads.until_empty().await;
         };
         if tokio::time::timeout(drain, ended).await.is_err() {
-            tracing::warn!(left = self.router.sessions.len(), "some sessions did not end in time");
+            let (left, uploads) = (self.router.sessions.len(), self.uploads.coming());
+            tracing::warn!(left, uploads, "some sessions or uploads did not end in time");
         }
-        let _ = tokio::time::timeout(LAST_READS, self.without_connections()).await;
+        if tokio::time::timeout(LAST_READS, self.without_connections()).await.is_err() {
+            self.http.cut_off();
+            let _ = tokio::time::timeout(LAST_READS, self.without_connections()).await;
+        }
         self.router.store.close().await;
     }
 
     /// Until every client, those that were about to log in too, has read its last word and closed.
     async fn without_connections(&self) {
-        while self.c2s.admission.connections() > 0 {
+        while self.c2s.admission.connections() > 0 || self.http.connections() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -245,6 +245,11 @@ impl Uploads {
         })
     }
 
+    /// How many are on their way into their slots.
+    pub fn coming(&self) -> usize {
+        self.coming.lock().len()
+    }
+
     /// Until nothing is on its way into its slot.
     pub async fn until_empty(&self) {
         let mut empty = std::pin::pin!(self.empty.notified());

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use server::config::{S3, Secret};
 use tempfile::TempDir;
 
@@ -213,10 +213,14 @@ fn free_port() -> u16 {
 fn certify(folder: &Path) {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // With the name of the leaf, it would look as if the leaf had signed itself.
+    authority.distinguished_name.push(DnType::CommonName, "The tests' authority");
     let authority =
         CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("signs");
     let key = KeyPair::generate().expect("a key");
-    let names = ["127.0.0.1", "localhost", "*.localhost"].map(str::to_owned).to_vec();
+    // No client accepts a wildcard of which so little is known.
+    let mut names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+    names.extend((0..20).map(|number| format!("bucket{number}.localhost")));
     let leaf = CertificateParams::new(names).expect("names").signed_by(&key, &authority).expect("signs");
     let write = |name: &str, text: String| std::fs::write(folder.join(name), text).expect("writes");
     write("authority.pem", authority.pem());

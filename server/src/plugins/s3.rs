@@ -19,8 +19,10 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::delete_object::builders::DeleteObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use futures_util::stream;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::storage::*;
@@ -28,6 +30,8 @@ use failure::{Failure, Named};
 use health::Known;
 pub use options::{Options, Put, Read};
 
+/// Seconds until it is tried (again) to remove what came of a put that failed, or was given up.
+const REMOVED_AFTER: [u64; 4] = [1, 4, 15, 60];
 /// A page of a listing, as long as S3 gives one.
 const PAGE: i32 = 1_000;
 
@@ -145,6 +149,12 @@ impl S3 {
         }
     }
 
+    /// What is put under the key is to go, unless it is told otherwise.
+    fn unwanted(&self, key: String) -> Unwanted {
+        let delete = self.client.delete_object().bucket(&self.options.bucket).key(key);
+        Unwanted { delete: Some(delete), wait: self.options.wait }
+    }
+
     /// Keys that begin so, in their order, behind another.
     async fn keys(
         &self,
@@ -156,6 +166,35 @@ impl S3 {
         let list = list.set_start_after(after).max_keys(limit);
         let listed = self.ask("list", list.send()).await.map_err(|failure| failure.error)?;
         Ok(listed.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
+    }
+}
+
+/// Amazon keeps nothing of a request whose body broke off; others do, under a name that nobody serves. It goes when this
+/// is dropped, a little later, or else with its file's row.
+struct Unwanted {
+    delete: Option<DeleteObjectFluentBuilder>,
+    wait: Duration,
+}
+
+impl Unwanted {
+    fn disarm(mut self) {
+        self.delete = None;
+    }
+}
+
+impl Drop for Unwanted {
+    fn drop(&mut self) {
+        // Where nothing runs any more, nothing can be asked.
+        let (Some(delete), Ok(runtime)) = (self.delete.take(), Handle::try_current()) else { return };
+        let wait = self.wait;
+        runtime.spawn(async move {
+            for seconds in REMOVED_AFTER {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                if timeout(wait, delete.clone().send()).await.is_ok_and(|deleted| deleted.is_ok()) {
+                    return;
+                }
+            }
+        });
     }
 }
 
@@ -184,7 +223,14 @@ impl Blobs for S3 {
         shown: &'a Shown,
         content: Content,
     ) -> Fut<'a, Result<(), PutError>> {
-        Box::pin(self.receive(name, size, shown, content))
+        Box::pin(async move {
+            let unwanted = self.unwanted(self.key(name));
+            let put = self.receive(name, size, shown, content).await;
+            if put.is_ok() {
+                unwanted.disarm();
+            }
+            put
+        })
     }
 
     fn read<'a>(&'a self, name: &'a BlobName, range: Range<u64>) -> StoreFut<'a, Option<Content>> {
@@ -211,7 +257,7 @@ impl Blobs for S3 {
         })
     }
 
-    /// A put that broke off leaves nothing at S3.
+    /// What a put that broke off left goes by itself (`Unwanted`).
     fn tidy<'a>(&'a self, _: Duration) -> StoreFut<'a, u64> {
         Box::pin(std::future::ready(Ok(0)))
     }

@@ -187,6 +187,10 @@ async fn compare(one: &dyn Store, other: &dyn Store) {
     let accounts = one.accounts("example.com", None, 1_000).await.expect("reads");
     assert_eq!(accounts.len() as u64, ACCOUNTS - 2);
     assert_eq!(Ok(&accounts), other.accounts("example.com", None, 1_000).await.as_ref());
+    // Those of removed accounts too: their blobs are still to be removed.
+    let files = one.files(None, "", 1_000).await.expect("reads");
+    assert!(files.iter().any(|file| file.owner.is_none()) && files.len() as u64 == ACCOUNTS);
+    assert_eq!(Ok(files), other.files(None, "", 1_000).await);
     let mut waiting = 0;
     for account in &accounts {
         let (jid, owner) = (&account.jid, account.number);

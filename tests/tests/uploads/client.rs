@@ -61,10 +61,12 @@ pub async fn pass(at: SocketAddr, head: String, mut body: impl AsyncRead + Unpin
     let (reading, mut writing) = stream.into_split();
     writing.write_all(head.as_bytes()).await.expect("sent");
     // It may be refused before it is all sent.
-    let (answer, _) = tokio::join!(read_one(reading), async {
-        let _ = tokio::io::copy(&mut body, &mut writing).await;
-    });
-    answer
+    let mut answer = std::pin::pin!(read(reading));
+    tokio::select! {
+        answer = &mut answer => return answer,
+        _ = tokio::io::copy(&mut body, &mut writing) => {}
+    }
+    answer.await
 }
 
 /// All that comes until the end.

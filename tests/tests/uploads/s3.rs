@@ -4,7 +4,7 @@ use std::process::Output;
 
 use meerkat_tests::s3::S3Server;
 use server::config::{Config, S3, S3Get, UploadStore};
-use server::storage::{Store, Usage};
+use server::storage::{Files, Usage};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use xmpp_core::BareJid;
@@ -59,7 +59,10 @@ async fn what_curl_puts_is_there() {
         let head = said(&["-I", &get]).await;
         assert!(head.contains(&format!("content-length: {}\r\n", text.len())), "{head}");
         assert!(head.contains("filename*=UTF-8''tr%C3%A8s%20cool.txt"), "{head}");
-        assert_eq!(said(&["-T", &file, "-H", type_, &put]).await, "The slot was used; ask for another one\n 409");
+        assert_eq!(
+            said(&["-T", &file, "-H", type_, &put]).await,
+            "The slot was used; ask for another one\n 409"
+        );
         let objects = server.objects(bucket);
         assert_eq!(objects.len(), 1, "{objects:?}");
         assert!(objects[0].0.starts_with("uploads/") && objects[0].1 == text.len() as u64, "{objects:?}");
@@ -107,13 +110,18 @@ async fn an_interrupted_upload_leaves_nothing_in_the_bucket() {
     let head = format!("PUT {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n", slot.put);
     stream.write_all(head.as_bytes()).await.expect("sent");
     stream.write_all(&[7; 1 << 19]).await.expect("sent");
+    until(|| stage.node.uploads.coming() == 1).await;
     assert_eq!(stage.get(&slot.get, &[]).await.status, 404);
     drop(stream);
     stage.node.uploads.until_empty().await;
+    // This server keeps what came; it goes a moment later.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    until(|| server.objects(&bucket).is_empty()).await;
     assert_eq!(stage.get(&slot.get, &[]).await.status, 404);
     assert_eq!(stage.put(&slot.put, &[], &[8; 1 << 20]).await.status, 201, "it may be tried again");
     assert_eq!(stage.get(&slot.get, &[]).await.body, [8; 1 << 20]);
-    assert_eq!(server.objects(&bucket).len(), 1);
+    let objects = server.objects(&bucket);
+    assert!(objects.len() == 1 && objects[0].1 == 1 << 20, "{objects:?}");
 }
 
 /// What goes, goes from the bucket: one file, an account's, what has expired.
@@ -127,7 +135,12 @@ async fn what_goes_goes_from_the_bucket() {
     let name = one.split('/').nth(2).expect("a name");
     assert_eq!(stage.node.uploads.remove_file(name).await, Ok(true));
     assert_eq!(server.objects(&bucket).len(), 1);
-    stage.node.directory.remove(&BareJid::parse("juliet@localhost").expect("an address")).await.expect("removed");
+    stage
+        .node
+        .directory
+        .remove(&BareJid::parse("juliet@localhost").expect("an address"))
+        .await
+        .expect("removed");
     assert_eq!(stage.get(&two, &[]).await.status, 404);
     until(|| server.objects(&bucket).is_empty()).await;
 }
@@ -139,7 +152,8 @@ async fn a_reader_is_sent_to_a_signed_url() {
     let ca = tls.authority().display().to_string();
     for (server, virtual_style) in [(S3Server::shared(), false), (S3Server::shared(), true), (&tls, false)] {
         let bucket = server.bucket();
-        let settings = if virtual_style { server.virtual_settings(&bucket) } else { server.settings(&bucket) };
+        let settings =
+            if virtual_style { server.virtual_settings(&bucket) } else { server.settings(&bucket) };
         let stage = Stage::configured(in_bucket(S3 { get: S3Get::Redirect, ..settings })).await;
         let path = stage.uploaded("très cool.html", Some("text/html"), b"<script>").await;
         let answer = stage.get(&path, &[]).await;

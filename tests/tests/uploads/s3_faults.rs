@@ -7,7 +7,10 @@ use server::config::{S3, Secret};
 use server::plugins::s3::{self, Options};
 use server::storage::{Blobs, StoreError};
 use server::uploads::{SlotError, SlotRequest};
+use tokio::io::AsyncWriteExt;
 
+use crate::client::pass;
+use crate::put::until;
 use crate::s3::in_bucket;
 use crate::stage::Stage;
 
@@ -21,13 +24,22 @@ async fn a_wrong_setting_is_named() {
     let (server, tls) = (S3Server::shared(), S3Server::over_tls());
     let bucket = server.bucket();
     let right = server.settings(&bucket);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
     let nobody = format!("http://127.0.0.1:{port}");
     let ahead: fn() -> SystemTime = || SystemTime::now() + Duration::from_secs(7_200);
     let is_right: fn() -> SystemTime = SystemTime::now;
     for (settings, clock, words) in [
-        (S3 { bucket: Some("missing".to_owned()), ..right.clone() }, is_right, ["missing", "storage.s3.bucket"]),
-        (S3 { access_key: Some("who".to_owned()), ..right.clone() }, is_right, [&*bucket, "storage.s3.access_key"]),
+        (
+            S3 { bucket: Some("missing".to_owned()), ..right.clone() },
+            is_right,
+            ["missing", "storage.s3.bucket"],
+        ),
+        (
+            S3 { access_key: Some("who".to_owned()), ..right.clone() },
+            is_right,
+            [&*bucket, "storage.s3.access_key"],
+        ),
         (
             S3 { secret_key: Some(Secret::new("wrong")), ..right.clone() },
             is_right,
@@ -48,7 +60,10 @@ async fn a_wrong_setting_is_named() {
         }
         assert!(!sentence.contains("not-so-secret") && !sentence.contains("wrong\""), "{sentence}");
     }
-    assert_eq!(s3::S3::open(Options::configured(&right).expect("all is there")).expect("it opens").health().await, Ok(()));
+    assert_eq!(
+        s3::S3::open(Options::configured(&right).expect("all is there")).expect("it opens").health().await,
+        Ok(())
+    );
 }
 
 #[tokio::test]
@@ -57,7 +72,8 @@ async fn a_file_of_authorities_that_is_none_is_refused() {
     let settings = server.settings("x");
     let file = tempfile::NamedTempFile::new().expect("a file");
     let named = S3 { ca: Some(file.path().to_owned()), ..settings.clone() };
-    let error = s3::S3::open(Options::configured(&named).expect("it can be read")).err().expect("it is empty");
+    let error =
+        s3::S3::open(Options::configured(&named).expect("it can be read")).err().expect("it is empty");
     assert!(error.to_string().contains("storage.s3.ca"), "{error}");
     let missing = S3 { ca: Some("/nonexistent/ca.pem".into()), ..settings };
     let error = Options::configured(&missing).err().expect("it is not there");
@@ -114,27 +130,31 @@ async fn s3_that_dies_in_the_middle_of_an_upload() {
     let stage = Stage::configured(in_bucket(settings)).await;
     let slot = stage.slot("a.bin", 64 << 20, None).await;
     for (away, back) in [("kill", "start"), ("pause", "resume")] {
-        let (sender, body) = tokio::io::duplex(1 << 16);
-        let head = format!("PUT {} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", slot.put, 64 << 20);
-        let upload = crate::client::pass(stage.plain, head, body);
-        let upload = tokio::spawn(upload);
-        let mut sender = sender;
-        tokio::io::AsyncWriteExt::write_all(&mut sender, &[7; 1 << 20]).await.expect("sent");
+        let (mut sender, body) = tokio::io::duplex(1 << 16);
+        let head = format!(
+            "PUT {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            slot.put,
+            64 << 20
+        );
+        let upload = tokio::spawn(pass(stage.plain, head, body));
+        sender.write_all(&[7; 1 << 20]).await.expect("sent");
         server.tell(away);
         let rest = tokio::spawn(async move {
             let part = vec![7; 1 << 20];
             for _ in 0..63 {
-                if tokio::io::AsyncWriteExt::write_all(&mut sender, &part).await.is_err() {
+                if sender.write_all(&part).await.is_err() {
                     break;
                 }
             }
         });
-        let answer = tokio::time::timeout(Duration::from_secs(20), upload).await.expect("in time").expect("no panic");
+        let answer =
+            tokio::time::timeout(Duration::from_secs(20), upload).await.expect("in time").expect("no panic");
         assert_eq!(answer.status, 503, "{away}: {}", answer.text());
         rest.abort();
         server.tell(back);
-        tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(stage.get(&slot.get, &[]).await.status, 404, "{away}");
-        assert_eq!(server.objects(&bucket), [], "{away}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        until(|| server.objects(&bucket).is_empty()).await;
+        assert_eq!(stage.get(&slot.get, &[]).await.status, 404, "{away}");
     }
 }
