@@ -149,6 +149,9 @@ CREATE INDEX file_of_owner ON file (owner, created);
 CREATE INDEX file_expiring ON file (expires) WHERE expires IS NOT NULL;
 CREATE INDEX file_awaited ON file (awaited_until) WHERE stored = 0;
 -- Leases of jobs: a file has one server, which keeps them in its memory.
+-- Where the bytes of a stored file are: KIND:NAME, of the attempt that filled its slot. NULL: disk, under the
+-- file's own name.
+ALTER TABLE file ADD COLUMN blob TEXT;
 
-PRAGMA application_id = 1298875458; PRAGMA user_version = 3;
+PRAGMA application_id = 1298875458; PRAGMA user_version = 4;
 COMMIT;
