@@ -94,7 +94,7 @@ impl S3 {
         let put = put.content_length(size as i64).set_content_type(shown.media_type.clone());
         let put = put.content_disposition(&shown.disposition);
         let put = put.body(ByteStream::new(SdkBody::from_body_1_x(body)));
-        let mut sent = std::pin::pin!(put.send());
+        let mut sent = Box::pin(put.send());
         // Both go on together: the body is sent while it comes.
         let (pumped, early) = tokio::select! {
             pumped = pump.run() => (pumped, None),
@@ -123,7 +123,7 @@ impl S3 {
         }
         let part = format!("bytes={}-{}", range.start, range.end - 1);
         let get = self.client.get_object().bucket(&self.options.bucket).key(self.key(name)).range(part);
-        let object = match self.ask("get", get.send()).await {
+        let object = match self.ask("get", Box::pin(get.send())).await {
             Ok(object) => object,
             Err(failure) if failure.is_missing() => return Ok(None),
             Err(failure) => return Err(failure.error),
@@ -143,7 +143,7 @@ impl S3 {
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let delete = self.client.delete_object().bucket(&self.options.bucket).key(key);
-        match self.ask("delete", delete.send()).await {
+        match self.ask("delete", Box::pin(delete.send())).await {
             Err(failure) if !failure.is_missing() => Err(failure.error),
             _ => Ok(()),
         }
@@ -164,7 +164,7 @@ impl S3 {
     ) -> Result<Vec<String>, StoreError> {
         let list = self.client.list_objects_v2().bucket(&self.options.bucket).prefix(beginning);
         let list = list.set_start_after(after).max_keys(limit);
-        let listed = self.ask("list", list.send()).await.map_err(|failure| failure.error)?;
+        let listed = self.ask("list", Box::pin(list.send())).await.map_err(|failure| failure.error)?;
         Ok(listed.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
     }
 }
@@ -211,7 +211,8 @@ impl Blobs for S3 {
         Box::pin(self.known.or_probe(|| async {
             let list = self.client.list_objects_v2().bucket(&self.options.bucket);
             let list = list.prefix(&self.options.prefix).max_keys(1);
-            let listed = self.ask_for(self.options.wait.min(health::PROBE), "list", list.send()).await;
+            let listed =
+                self.ask_for(self.options.wait.min(health::PROBE), "list", Box::pin(list.send())).await;
             listed.map(drop).map_err(|failure| failure.error)
         }))
     }
