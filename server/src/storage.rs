@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod blobs;
+pub mod cache;
 pub mod files;
 pub mod leases;
 pub mod refusal;
@@ -25,6 +26,7 @@ use xmpp_core::{BareJid, Jid};
 
 pub use archive::{Archive, Peer, Verified};
 pub use blobs::{Around, Arrival, BlobKind, BlobName, BlobPlace, Blobs, Content, PutError, Shown, Usage};
+pub use cache::{Cache, CacheError, CacheWatch};
 pub use files::{File, FileQuota, Files};
 pub use leases::{Job, Lease, Leases};
 pub use roster::{Roster, RosterChange, RosterItem, RosterLimits, RosterVersion, Subscription};

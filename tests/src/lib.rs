@@ -4,6 +4,7 @@
 pub mod actor;
 pub mod play;
 pub mod postgres;
+pub mod redis;
 pub mod s3;
 pub mod stage;
 pub mod xml;

@@ -15,6 +15,7 @@ mod locate;
 mod modules;
 mod nearest;
 mod read;
+pub mod redis_url;
 mod render;
 mod s3;
 mod scalar;

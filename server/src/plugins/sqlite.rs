@@ -72,6 +72,7 @@ impl Sqlite {
         let due = Arc::new(Notify::new());
         let (sender, jobs) = mpsc::channel(options.waiting_writes.max(1));
         let waiting_bytes = options.waiting_bytes.clamp(1, Semaphore::MAX_PERMITS);
+        let chores = Chores::new(start.dead, start.removals, text, options.bulk_rows);
         let writer = Writer {
             options,
             named: named.clone(),
@@ -81,7 +82,7 @@ impl Sqlite {
             books: books.clone(),
             due: due.clone(),
             next: start.next,
-            chores: Chores::new(start.dead, start.removals, text),
+            chores,
             takings_at: None,
             failed: None,
             pause: None,

@@ -122,7 +122,7 @@ fn histograms_are_cumulative_and_end_with_everything() {
             assert!(single.contains_key(&("_sum", labels)), "{name}");
         }
     }
-    assert_eq!(histograms, 4);
+    assert_eq!(histograms, 5);
 }
 
 #[test]

@@ -48,7 +48,9 @@ impl Stage {
         let store: Arc<dyn Store> = match &home {
             Home::Memory => Arc::new(Memory::new()),
             Home::Sqlite(folder) => {
+                // Small bulks, so that messages of a test are in the tail and beyond it.
                 let options = sqlite::Options::new(folder.path().join("meerkat.db"));
+                let options = sqlite::Options { bulk_rows: 2048, ..options };
                 Arc::new(Sqlite::open(options).await.expect("the store opens"))
             }
             Home::Postgres { url } => {
