@@ -9,6 +9,7 @@ pub mod config;
 pub mod ctl;
 pub mod database;
 pub mod directory;
+pub mod doctor;
 pub mod host;
 pub mod http;
 pub mod jobs;

@@ -2,6 +2,8 @@
 //! which plays are written.
 
 pub mod actor;
+pub mod client;
+pub mod names;
 pub mod play;
 pub mod postgres;
 pub mod redis;

@@ -5,6 +5,7 @@ mod s3;
 use std::net::IpAddr;
 
 use super::Config;
+use super::credentials;
 use super::error::{Fault, Problem};
 use super::nearest::nearest_word;
 use super::redis_url::RedisUrl;
@@ -23,6 +24,9 @@ pub(super) fn check(config: &Config, tree: &Node) -> Vec<Problem> {
     check.redis(config);
     check.upload(config);
     check.s3(config);
+    for key in credentials::refused(config) {
+        check.fault(key.into(), Fault::WellKnownPassword);
+    }
     check.problems
 }
 

@@ -4,6 +4,7 @@
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub mod copy;
 pub mod disk;
+pub mod examine;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -82,7 +82,7 @@ impl BlobMetrics {
         let help = "What was done at the places of uploads, by place, operation and result.";
         page.counters("meerkat_upload_store_operations", help, &self.operations)?;
         let help = "Bytes of uploads into their places and out of them, through this server.";
-        page.counters_in("meerkat_upload_store", help, Some(Unit::Bytes), &self.bytes)?;
+        page.counters_in("meerkat_upload_store", help, Unit::Bytes, &self.bytes)?;
         let help = "Time of an operation at the place of uploads; of a read, until its first bytes.";
         page.histograms("meerkat_upload_store_duration", help, Some(Unit::Seconds), &self.durations)
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::metrics::Metrics;
-use crate::storage::Watch;
+use crate::storage::{Operation, Plugin, Pooled, Watch};
 
 /// A family of the page: its type, unit, help, and samples as (name, labels, value).
 #[derive(Default)]
@@ -54,6 +54,11 @@ fn page() -> BTreeMap<String, Family> {
     metrics.set_certificates([("/tls.crt".to_owned(), 1_800_000_000)]);
     metrics.committed(7, std::time::Duration::from_millis(3));
     metrics.committed(9_000, std::time::Duration::from_secs(30));
+    for operation in [Operation::PostgresRead, Operation::PostgresSave, Operation::RedisGet] {
+        metrics.operated(operation, std::time::Duration::from_micros(300), operation != Operation::RedisGet);
+    }
+    metrics.batched(Plugin::Postgres, 30);
+    metrics.pooled(Plugin::Postgres, Pooled::InUse, 3);
     families(&metrics.exposition())
 }
 
@@ -101,28 +106,39 @@ fn samples_have_the_names_of_their_type_and_no_series_comes_twice() {
 fn histograms_are_cumulative_and_end_with_everything() {
     let mut histograms = 0;
     for (name, family) in page().into_iter().filter(|(_, family)| family.kind == "histogram") {
-        histograms += 1;
-        // Each set of labels is a histogram of its own.
-        let mut buckets: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
-        let mut single: HashMap<(&str, &str), f64> = HashMap::new();
-        for (sample, labels, value) in &family.samples {
-            if !sample.ends_with("_bucket") {
-                single.insert((sample.trim_start_matches(&name), labels.as_str()), *value);
-                continue;
+        // Buckets and sums of one histogram have the same labels, but for the bound.
+        let mut buckets: HashMap<String, Vec<(f64, f64)>> = HashMap::new();
+        let mut single: HashMap<(String, String), f64> = HashMap::new();
+        for (sample, labels, value) in family.samples {
+            let (bound, rest): (Vec<&str>, Vec<&str>) = labels
+                .split(',')
+                .filter(|label| !label.is_empty())
+                .partition(|label| label.starts_with("le="));
+            match bound[..] {
+                [bound] => {
+                    let bound = bound.trim_start_matches("le=").trim_matches('"').parse().unwrap();
+                    buckets.entry(rest.join(",")).or_default().push((bound, value));
+                }
+                _ => {
+                    single.insert((sample.trim_start_matches(&name).to_owned(), rest.join(",")), value);
+                }
             }
-            let (bounds, others): (Vec<_>, Vec<_>) =
-                labels.split(',').partition(|label| label.starts_with("le=\""));
-            let bound = bounds[0].trim_start_matches("le=\"").trim_end_matches('"');
-            buckets.entry(others.join(",")).or_default().push((bound.parse().unwrap(), *value));
         }
         for (labels, buckets) in buckets {
+            histograms += 1;
+            let single = |what: &str| single.get(&(what.to_owned(), labels.clone())).copied();
             assert!(buckets.is_sorted_by(|one, next| one.0 < next.0 && one.1 <= next.1), "{name}");
-            let labels = labels.as_str();
-            assert_eq!(buckets.last(), Some(&(f64::INFINITY, single[&("_count", labels)])), "{name}");
-            assert!(single.contains_key(&("_sum", labels)), "{name}");
+            assert_eq!(
+                buckets.last().copied(),
+                single("_count").map(|count| (f64::INFINITY, count)),
+                "{name}"
+            );
+            assert!(single("_sum").is_some(), "{name}");
         }
     }
-    assert_eq!(histograms, 5);
+    // Four of the server, one for each operation and plugin of the two that told, and one for each operation and
+    // place of uploads.
+    assert_eq!(histograms, 4 + (4 + 5) + 2 + 2 * 4);
 }
 
 #[test]
