@@ -124,6 +124,7 @@ fn postgres_options(config: &Config) -> Result<postgres::Options, StoreError> {
     options.statement_limit = seconds(settings.statement_seconds);
     options.waiting_writes = config.storage.waiting_writes as usize;
     options.waiting_bytes = config.storage.waiting_bytes as usize;
+    options.full_text = config.modules.mam.full_text;
     Ok(options)
 }
 

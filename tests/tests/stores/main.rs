@@ -10,6 +10,7 @@ mod messages;
 mod rosters;
 mod stage;
 mod subscriptions;
+mod texts;
 
 /// Runs each play of a module on each kind of store.
 #[macro_export]

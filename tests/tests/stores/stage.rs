@@ -32,29 +32,30 @@ impl Stage {
     }
 
     pub async fn sqlite() -> Stage {
-        Stage::at(Home::Sqlite(TempDir::new().expect("a temporary folder"))).await
+        Stage::at(Home::Sqlite(TempDir::new().expect("a temporary folder")), false).await
     }
 
     pub async fn postgres() -> Stage {
-        Stage::at(Home::Postgres { url: PostgresServer::shared().database().await }).await
+        Stage::at(Home::Postgres { url: PostgresServer::shared().database().await }, false).await
     }
 
     /// With a certificate that is looked at.
     pub async fn postgres_over_tls() -> Stage {
-        Stage::at(Home::Postgres { url: PostgresServer::shared().database_over_tls().await }).await
+        Stage::at(Home::Postgres { url: PostgresServer::shared().database_over_tls().await }, false).await
     }
 
-    async fn at(home: Home) -> Stage {
+    async fn at(home: Home, full_text: bool) -> Stage {
         let store: Arc<dyn Store> = match &home {
             Home::Memory => Arc::new(Memory::new()),
             Home::Sqlite(folder) => {
                 // Small bulks, so that messages of a test are in the tail and beyond it.
                 let options = sqlite::Options::new(folder.path().join("meerkat.db"));
-                let options = sqlite::Options { bulk_rows: 2048, ..options };
+                let options = sqlite::Options { full_text, bulk_rows: 2048, ..options };
                 Arc::new(Sqlite::open(options).await.expect("the store opens"))
             }
             Home::Postgres { url } => {
-                let options = postgres::Options::new(url).expect("a URL");
+                let mut options = postgres::Options::new(url).expect("a URL");
+                options.full_text = full_text;
                 Arc::new(Postgres::open(options).await.expect("the store opens"))
             }
         };
@@ -63,11 +64,16 @@ impl Stage {
 
     /// The store after a restart; what lives in memory alone is not restarted.
     pub async fn restarted(self) -> Stage {
+        self.searchable(false).await
+    }
+
+    /// After a restart with full-text search switched on, or off. (In memory it is always on.)
+    pub async fn searchable(self, full_text: bool) -> Stage {
         if matches!(self.home, Home::Memory) {
             return self;
         }
         self.store.close().await;
-        Stage::at(self.home).await
+        Stage::at(self.home, full_text).await
     }
 
     pub async fn write(&self, write: Write) -> Result<Written, StoreError> {

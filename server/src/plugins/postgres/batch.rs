@@ -161,10 +161,12 @@ impl Batch {
              DELETE FROM message WHERE id = ANY ($2)",
         )
         .bind(&self.owners)
-        .bind(ids)
-        .execute(connection)
-        .await
-        .map(|_| ())
+        .bind(&ids)
+        .execute(&mut *connection)
+        .await?;
+        // Behind it: by then whoever took their words in has done so.
+        let words = sqlx::query("DELETE FROM message_text WHERE id = ANY ($1)").bind(ids);
+        words.execute(connection).await.map(|_| ())
     }
 }
 

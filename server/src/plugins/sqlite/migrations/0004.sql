@@ -1,3 +1,1 @@
--- Where the bytes of a stored file are: KIND:NAME, of the attempt that filled its slot. NULL: disk, under the
--- file's own name.
-ALTER TABLE file ADD COLUMN blob TEXT;
+-- Parts of the tables by month: a file has none. Words: text.rs makes its table where it is switched on.
