@@ -594,6 +594,10 @@ BEGIN
 END
 $$;
 
-INSERT INTO meerkat_schema (one, version, changed) VALUES (true, 4, now())
-ON CONFLICT (one) DO UPDATE SET version = 4, changed = now();
+-- Where the bytes of a stored file are: KIND:NAME, of the attempt that filled its slot. Null: disk, under the
+-- file's own name.
+ALTER TABLE file ADD COLUMN blob text;
+
+INSERT INTO meerkat_schema (one, version, changed) VALUES (true, 5, now())
+ON CONFLICT (one) DO UPDATE SET version = 5, changed = now();
 COMMIT;

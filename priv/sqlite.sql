@@ -150,6 +150,9 @@ CREATE INDEX file_expiring ON file (expires) WHERE expires IS NOT NULL;
 CREATE INDEX file_awaited ON file (awaited_until) WHERE stored = 0;
 -- Leases of jobs: a file has one server, which keeps them in its memory.
 -- Parts of the tables by month: a file has none. Words: text.rs makes its table where it is switched on.
+-- Where the bytes of a stored file are: KIND:NAME, of the attempt that filled its slot. NULL: disk, under the
+-- file's own name.
+ALTER TABLE file ADD COLUMN blob TEXT;
 
-PRAGMA application_id = 1298875458; PRAGMA user_version = 4;
+PRAGMA application_id = 1298875458; PRAGMA user_version = 5;
 COMMIT;

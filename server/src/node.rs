@@ -34,7 +34,7 @@ use crate::telemetry::http::Shown;
 use crate::telemetry::labels::Queue;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{CertificateError, Tls};
-use crate::uploads::{Place, Uploads};
+use crate::uploads::{Place, Places, Uploads};
 
 /// How often the store is asked how it is.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -132,7 +132,7 @@ impl Node {
         ));
         let live = Arc::new(ArcSwap::new(config.clone()));
         let directory = Arc::new(Directory::new(&router, passwords.clone(), live.clone()));
-        let uploads = uploads(&live, data_dir, &store, clock, &directory).await?;
+        let uploads = uploads(&live, data_dir, &store, clock, &directory, &metrics).await?;
         let parts = Parts {
             config: config.clone(),
             live: live.clone(),
@@ -264,17 +264,22 @@ impl Node {
             for session in &sessions {
                 session.link.until_finished().await;
             }
+            self.uploads.until_empty().await;
         };
         if tokio::time::timeout(drain, ended).await.is_err() {
-            tracing::warn!(left = self.router.sessions.len(), "some sessions did not end in time");
+            let (left, uploads) = (self.router.sessions.len(), self.uploads.coming());
+            tracing::warn!(left, uploads, "some sessions or uploads did not end in time");
         }
-        let _ = tokio::time::timeout(LAST_READS, self.without_connections()).await;
+        if tokio::time::timeout(LAST_READS, self.without_connections()).await.is_err() {
+            self.http.cut_off();
+            let _ = tokio::time::timeout(LAST_READS, self.without_connections()).await;
+        }
         self.router.store.close().await;
     }
 
     /// Until every client, those that were about to log in too, has read its last word and closed.
     async fn without_connections(&self) {
-        while self.c2s.admission.connections() > 0 {
+        while self.c2s.admission.connections() > 0 || self.http.connections() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -406,11 +411,14 @@ async fn uploads(
     store: &Arc<dyn Store>,
     clock: Clock,
     directory: &Directory,
+    metrics: &Arc<Metrics>,
 ) -> Result<Arc<Uploads>, StartError> {
     let key = shared_key::<32>(store, "uploads.slots").await?;
-    let blobs = plugins::open_blobs(&live.load(), data_dir);
+    let mut blobs = plugins::open_blobs(&live.load(), data_dir).map_err(StartError::Store)?;
+    let main = blobs.remove(0);
+    let places = Places::new(main, blobs, metrics);
     let removals = directory.removals.clone();
-    Ok(Arc::new(Uploads::new(store.clone(), blobs, live.clone(), clock, &key, removals)))
+    Ok(Arc::new(Uploads::new(store.clone(), places, live.clone(), clock, &key, removals)))
 }
 
 /// A random value that the store keeps from the first start on.

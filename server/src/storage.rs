@@ -26,7 +26,7 @@ use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
 pub use archive::{Archive, Peer, Verified};
-pub use blobs::{BlobName, Blobs, Content, PutError, Usage};
+pub use blobs::{Around, Arrival, BlobKind, BlobName, BlobPlace, Blobs, Content, PutError, Shown, Usage};
 pub use cache::{Cache, CacheError, CacheWatch};
 pub use files::{File, FileQuota, Files};
 pub use finding::{Finding, Level};

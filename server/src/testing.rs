@@ -20,7 +20,7 @@ use crate::router::{self, Domains, Fate, Router, StanzaIds};
 use crate::session::{End, MailboxBounds, Peer, Session};
 use crate::storage::{AccountNumber, RosterItem, Store, Subscription, Users, Write, Written};
 use crate::telemetry::metrics::Metrics;
-use crate::uploads::Uploads;
+use crate::uploads::{Places, Uploads};
 
 pub struct Stage {
     pub router: Arc<Router>,
@@ -66,7 +66,7 @@ impl Stage {
         let directory = Arc::new(Directory::new(&router, Arc::new(Passwords::new(1, 64)), live.clone()));
         let uploads = Uploads::new(
             store.clone(),
-            Arc::new(Disk::new("/nonexistent")),
+            Places::new(Arc::new(Disk::new("/nonexistent")), vec![], &Arc::default()),
             live.clone(),
             Clock::runtime(),
             &[7; 32],

@@ -2,22 +2,27 @@
 //! (the XMPP side, the HTTP side, the operator) asks here.
 //!
 //! ```text
-//! grant: a row     put: the blob, then the row says `stored`     get: only what is stored
-//! expiry, an account's end, an operator: the blob goes, then the row
+//! grant: a row     put: a blob of its own, then the row says `stored`, and which blob     get: only what is stored
+//! expiry, an account's end, an operator: all blobs of the file go, then the row
 //! ```
 //!
-//! So each blob has a row for as long as it is there, and a crash leaves a row that is soon due.
+//! So each blob has a row for as long as it is there, and a crash leaves a row that is soon due. Of two uploads into
+//! one slot, on two nodes too, the row knows one: that one counts, and the other one's blob goes.
 
+mod arrivals;
 mod cleaning;
 mod place;
+mod places;
 mod request;
 mod titles;
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use arrivals::NOTICED_AT_ONCE;
 use aws_lc_rs::hmac;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -27,16 +32,19 @@ use crate::config::{Config, Limit};
 use crate::storage::*;
 
 pub use place::{Place, escape};
+pub use places::Places;
 pub use request::{SlotError, SlotRequest};
-pub use titles::{essence, is_media_type};
+pub use titles::{disposition, is_media_type};
 
 /// An upload that has begun may take so long.
 pub const UPLOAD_TIME: Duration = Duration::from_secs(3600);
+/// A URL where a file is read without us lasts so long.
+const READ_TIME: Duration = Duration::from_secs(300);
 const DAY: Millis = 24 * 60 * 60 * 1000;
 
 pub struct Uploads {
     store: Arc<dyn Store>,
-    pub blobs: Arc<dyn Blobs>,
+    pub places: Places,
     live: Arc<ArcSwap<Config>>,
     clock: Clock,
     /// Signs slots; shared by all nodes.
@@ -45,6 +53,10 @@ pub struct Uploads {
     place: ArcSwap<Place>,
     /// What is on its way into its slot. A plain lock: nothing waits under it.
     coming: Mutex<HashSet<BlobName>>,
+    /// Nobody is in there.
+    empty: Notify,
+    /// What arrived past us is noticed by one task, each file by the lock of its turn.
+    noticing: [tokio::sync::Mutex<()>; NOTICED_AT_ONCE],
     /// Something may be due before the next look: an account is gone.
     due: Arc<Notify>,
 }
@@ -108,7 +120,7 @@ struct Claim<'a> {
 impl Uploads {
     pub fn new(
         store: Arc<dyn Store>,
-        blobs: Arc<dyn Blobs>,
+        places: Places,
         live: Arc<ArcSwap<Config>>,
         clock: Clock,
         key: &[u8; 32],
@@ -116,7 +128,8 @@ impl Uploads {
     ) -> Uploads {
         let place = ArcSwap::from_pointee(Place::configured(&live.load()));
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        Uploads { store, blobs, live, clock, key, place, coming: Mutex::default(), due }
+        let (coming, empty, noticing) = Default::default();
+        Uploads { store, places, live, clock, key, place, coming, empty, noticing, due }
     }
 
     /// It is known now on which ports we are reached.
@@ -133,6 +146,8 @@ impl Uploads {
     ) -> Result<Slot, SlotError> {
         let settings = self.live.load().modules.upload.clone();
         request.check(settings.max_file_bytes)?;
+        // Nobody is to find out with his file in his hand.
+        self.places.main().health().await.map_err(SlotError::Store)?;
         let now = self.clock.now();
         let until = (now / 1000).saturating_add(settings.slot_seconds.into());
         let kept_until = match settings.expire_after_days {
@@ -153,8 +168,9 @@ impl Uploads {
             awaited_until: until * 1000 + UPLOAD_TIME.as_millis() as Millis,
             expires: kept_until.into_iter().chain(request.until).min(),
             stored: false,
+            blob: None,
         };
-        let slot = self.slot(domain, &file, until);
+        let slot = self.slot(domain, &name, &file, until).await.map_err(SlotError::Store)?;
         let quota = FileQuota {
             since: now.saturating_sub(DAY - 1),
             files: settings.files_per_day,
@@ -201,11 +217,50 @@ impl Uploads {
     }
 
     /// The file that a URL names, if it is there and its time has not passed.
-    pub async fn find(&self, name: &str, title: &str) -> Result<Option<(BlobName, File)>, StoreError> {
+    pub async fn find(&self, name: &str, title: &str) -> Result<Option<File>, StoreError> {
         let Some(blob) = BlobName::parse(name) else { return Ok(None) };
-        let file = self.store.file(name).await?;
-        let file = file.filter(|file| file.stored && file.title == title && !file.is_due(self.clock.now()));
-        Ok(file.map(|file| (blob, file)))
+        let is_it = |file: &File| file.title == title && !file.is_due(self.clock.now());
+        let Some(mut file) = self.store.file(name).await?.filter(is_it) else { return Ok(None) };
+        if !file.stored {
+            file = self.notice(&blob, file).await?;
+        }
+        Ok(Some(file).filter(|file| file.stored && is_it(file)))
+    }
+
+    /// Where a file is to be read without us, if it is.
+    pub async fn read_url(&self, file: &File) -> Result<Option<String>, StoreError> {
+        let (blobs, name) = self.places.of(file)?;
+        let Some(around) = blobs.around() else { return Ok(None) };
+        let left = file.expires.map(|expires| Duration::from_millis(expires.saturating_sub(self.now())));
+        let valid = left.map_or(READ_TIME, |left| left.min(READ_TIME));
+        around.read_url(&name, &shown(&file.title, file.media_type.clone()), valid).await
+    }
+
+    /// A part of a file's content.
+    pub async fn read(&self, file: &File, range: Range<u64>) -> Result<Content, StoreError> {
+        let (blobs, name) = self.places.of(file)?;
+        let content = blobs.read(&name, range).await?;
+        content.ok_or_else(|| {
+            StoreError::Damaged(format!("the upload {name} has no content in {}", blobs.place()))
+        })
+    }
+
+    /// How many are on their way into their slots.
+    pub fn coming(&self) -> usize {
+        self.coming.lock().len()
+    }
+
+    /// Until nothing is on its way into its slot.
+    pub async fn until_empty(&self) {
+        let mut empty = std::pin::pin!(self.empty.notified());
+        loop {
+            empty.as_mut().enable();
+            if self.coming.lock().is_empty() {
+                return;
+            }
+            empty.as_mut().await;
+            empty.set(self.empty.notified());
+        }
     }
 
     /// The URL under which a file is served.
@@ -219,11 +274,17 @@ impl Uploads {
         self.clock.now()
     }
 
-    fn slot(&self, domain: &str, file: &File, until: u64) -> Slot {
+    async fn slot(&self, domain: &str, name: &BlobName, file: &File, until: u64) -> Result<Slot, StoreError> {
         let get = self.url(domain, file);
+        if let Some(around) = self.places.main().around() {
+            let valid = Duration::from_millis((until * 1000).saturating_sub(file.created));
+            if let Some(put) = around.put_url(name, file.size, file.media_type.as_deref(), valid).await? {
+                return Ok(Slot { put, get });
+            }
+        }
         let signature = hmac::sign(&self.key, signed_text(&file.name, &file.title, until).as_bytes());
         let put = format!("{get}?until={until}&signature={}", hex::encode(signature.as_ref()));
-        Slot { put, get }
+        Ok(Slot { put, get })
     }
 
     /// Which part of the quota is used up, and when there will be room again.
@@ -251,15 +312,21 @@ impl Coming<'_> {
     /// Takes the content in. When this returns well, the file is served.
     pub async fn receive(self, content: Content) -> Result<(), Refused> {
         let Claim { uploads, name } = &self.claim;
-        let put = uploads.blobs.put(name, self.file.size, content);
+        let blobs = uploads.places.main();
+        let attempt = name.attempt(rand::random());
+        let media_type = self.media_type.clone();
+        // What the slot said stands.
+        let said = self.file.media_type.clone().or_else(|| media_type.clone());
+        let shown = shown(&self.file.title, said);
+        let put = blobs.put(&attempt, self.file.size, &shown, content);
         match tokio::time::timeout(UPLOAD_TIME, put).await {
             Ok(Ok(())) => {}
             Ok(Err(PutError::Incomplete(why))) => return Err(Refused::Incomplete(why)),
             Ok(Err(PutError::Store(error))) => return Err(Refused::Store(error)),
             Err(_) => return Err(Refused::Slow),
         }
-        let media_type = self.media_type.clone();
-        let stored = Write::StoreFile { name: self.file.name.clone(), media_type };
+        let place = BlobPlace { kind: blobs.kind(), name: attempt };
+        let stored = Write::StoreFile { name: self.file.name.clone(), blob: place.to_string(), media_type };
         match uploads.store.write(stored).await {
             Ok(_) => {
                 tracing::debug!(%name, size = self.file.size, "a file was uploaded");
@@ -268,12 +335,15 @@ impl Coming<'_> {
             // Whether the row knows of it is not known: if not, it is due when the slot ends.
             Err(StoreError::Unavailable(why)) => Err(Refused::Store(StoreError::Unavailable(why))),
             Err(error) => {
-                // Its account was removed meanwhile.
-                if let Err(error) = uploads.blobs.remove(name).await {
+                // Its account was removed meanwhile, or another node filled the slot.
+                if let Err(error) = blobs.remove(&place.name).await {
                     tracing::warn!(%name, %error, "an upload that is nobody's could not be removed");
                 }
                 Err(match error {
-                    StoreError::Conflict(_) => Refused::Expired,
+                    StoreError::Conflict(_) => match uploads.store.file(name.as_str()).await {
+                        Ok(Some(file)) if file.stored => Refused::Used,
+                        _ => Refused::Expired,
+                    },
                     error => Refused::Store(error),
                 })
             }
@@ -283,8 +353,17 @@ impl Coming<'_> {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.uploads.coming.lock().remove(&self.name);
+        let mut coming = self.uploads.coming.lock();
+        coming.remove(&self.name);
+        if coming.is_empty() {
+            self.uploads.empty.notify_waiters();
+        }
     }
+}
+
+/// What is told of a file where it is read without us.
+fn shown(title: &str, media_type: Option<String>) -> Shown {
+    Shown { disposition: disposition(title, media_type.as_deref()), media_type }
 }
 
 fn signed_text(name: &str, title: &str, until: u64) -> String {

@@ -7,5 +7,6 @@ pub mod names;
 pub mod play;
 pub mod postgres;
 pub mod redis;
+pub mod s3;
 pub mod stage;
 pub mod xml;

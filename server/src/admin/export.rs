@@ -138,7 +138,7 @@ impl Export<'_> {
         }
     }
 
-    /// What was uploaded. The bytes are under `name` where uploads are kept.
+    /// What was uploaded. The bytes are where `blob` says.
     async fn files(&mut self) -> Done {
         self.begin("files").await?;
         let mut after = String::new();
@@ -151,6 +151,7 @@ impl Export<'_> {
                 let file = json!({
                     "name": file.name,
                     "title": file.title,
+                    "blob": file.blob,
                     "mediaType": file.media_type,
                     "size": file.size,
                     "created": format_utc(file.created),

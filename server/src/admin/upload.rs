@@ -14,7 +14,7 @@ use super::connection::Output;
 use super::protocol::{Code, Refusal};
 use super::{Admin, Answer, done, listed, refusals};
 use crate::directory::DirectoryError;
-use crate::storage::{AccountNumber, BlobName, File, PutError, StoreError};
+use crate::storage::{AccountNumber, BlobName, File, PutError, Shown, StoreError};
 
 /// Rows that are read from the store at one time.
 const PAGE: usize = 200;
@@ -112,11 +112,12 @@ impl UploadCommand {
 }
 
 async fn test(admin: &Admin) -> Answer {
-    let blobs = &admin.node.uploads.blobs;
-    let name = BlobName::new(rand::random());
+    let blobs = admin.node.uploads.places.main();
+    let name = BlobName::new(rand::random()).attempt(rand::random());
+    let shown = Shown { media_type: None, disposition: "attachment".to_owned() };
     let begun = Instant::now();
     let content = Box::pin(stream::iter([Ok(Bytes::from_static(TEST))]));
-    blobs.put(&name, TEST.len() as u64, content).await.map_err(|error| match error {
+    blobs.put(&name, TEST.len() as u64, &shown, content).await.map_err(|error| match error {
         PutError::Store(error) => error.into(),
         PutError::Incomplete(why) => Refusal::new(Code::Unavailable, why),
     })?;
@@ -139,7 +140,7 @@ async fn test(admin: &Admin) -> Answer {
 async fn read_back(admin: &Admin, name: &BlobName) -> Result<Vec<u8>, Refusal> {
     let lost =
         |why: String| Refusal::new(Code::Unavailable, format!("what was written cannot be read: {why}"));
-    let content = admin.node.uploads.blobs.read(name, 0..TEST.len() as u64).await?;
+    let content = admin.node.uploads.places.main().read(name, 0..TEST.len() as u64).await?;
     let mut content = content.ok_or_else(|| lost("it is not there".to_owned()))?;
     let mut bytes = Vec::new();
     while let Some(part) = content.next().await {

@@ -1,5 +1,7 @@
 //! What no single key can know: whether the keys go together.
 
+mod s3;
+
 use std::net::IpAddr;
 
 use super::Config;
@@ -21,6 +23,7 @@ pub(super) fn check(config: &Config, tree: &Node) -> Vec<Problem> {
     check.storage(config);
     check.redis(config);
     check.upload(config);
+    check.s3(config);
     for key in credentials::refused(config) {
         check.fault(key.into(), Fault::WellKnownPassword);
     }
@@ -171,12 +174,16 @@ impl Check<'_> {
     /// It is the beginning of URLs: nothing can stand behind a query.
     fn upload(&mut self, config: &Config) {
         let Some(base) = &config.modules.upload.base_url else { return };
-        let is_http = ["https://", "http://"].iter().any(|scheme| base.as_str().starts_with(scheme));
-        if !is_http || base.as_str().contains(['?', '#']) {
+        if !is_base(base.as_str()) {
             let wanted = "an http or https URL, as \"https://files.example.com\"";
             self.fault("modules.upload.base_url".into(), Fault::Malformed { wanted });
         }
     }
+}
+
+/// Can a path stand behind it?
+fn is_base(url: &str) -> bool {
+    ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme)) && !url.contains(['?', '#'])
 }
 
 /// Whether two listeners would take connections to the same address. "::" takes IPv4 too.

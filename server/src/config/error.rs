@@ -106,6 +106,8 @@ pub enum Fault {
     UnknownHost { host: String, nearest: String },
     /// A bound that would make another bound meaningless.
     LessThan { other: &'static str, value: u64 },
+    /// A number that is more than something else can bear.
+    MoreThan { other: &'static str, value: u64 },
     /// An index behind the end of a list.
     NoSuchEntry { entries: usize },
     /// A variable and its `_FILE` form are both there.
@@ -143,6 +145,7 @@ impl fmt::Display for Fault {
                 write!(f, "\"{host}\" is not one of general.hosts; the nearest is \"{nearest}\"")
             }
             Fault::LessThan { other, value } => write!(f, "must not be less than {other}, which is {value}"),
+            Fault::MoreThan { other, value } => write!(f, "must not be more than {other}, which is {value}"),
             Fault::NoSuchEntry { entries } => write!(f, "the list has {entries} entries, counted from 0"),
             Fault::BothForms { other } => write!(f, "{other} is set too; only one of them can count"),
             Fault::WellKnownPassword => f.write_str(

@@ -120,6 +120,9 @@ settings! {
     pub struct Upload {
         /// Whether accounts may upload files. It needs a port in `listen.http`, or `base_url`.
         restart enabled: bool = true;
+        /// Where files are kept: on "disk" (`storage.disk`) or in "s3" (`storage.s3`). Those that were kept elsewhere are
+        /// served from there.
+        restart store: UploadStore = UploadStore::Disk;
         /// Where clients reach the HTTP port, when that is not at the domain's own name and the port's number, behind
         /// a proxy for instance. Absent: https://DOMAIN:PORT of the first port with TLS, else of the first.
         now base_url: Option<Uri> = None, like "\"https://files.example.com\"";
@@ -133,6 +136,14 @@ settings! {
         now slot_seconds: u32 = 300, in 10..=86_400;
         /// Days after which a file goes that is uploaded from now on; or "none".
         now expire_after_days: Limit = Limit::AtMost(30), in 1..=36_500;
+    }
+}
+
+words! {
+    /// Where uploads are kept.
+    pub enum UploadStore {
+        Disk = "disk",
+        S3 = "s3",
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::values::{ALL_ADDRESSES, Secret};
 use super::words::words;
-use super::{Domain, Limit, Limits, LogFilter, Modules, Network, Tables};
+use super::{Domain, Limit, Limits, LogFilter, Modules, Network, S3, Tables};
 
 settings! {
     /// Everything that can be configured.
@@ -361,6 +361,8 @@ settings! {
         section redis: Redis = Redis::default();
         /// The folder of uploads.
         section disk: Disk = Disk::default();
+        /// A bucket for uploads, at Amazon S3 or whoever speaks its protocol.
+        section s3: S3 = S3::default();
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Http {
     admission: Admission,
     metrics: Arc<Metrics>,
     router: Router,
+    /// The server ends: what is still going on then is cut off.
+    cut: watch::Sender<bool>,
 }
 
 impl Http {
@@ -59,11 +61,21 @@ impl Http {
             true => router.merge(upload::router(uploads)),
             false => router,
         };
-        Arc::new(Http { tls, admission: Admission::new(config), metrics, router })
+        let (cut, _) = watch::channel(false);
+        Arc::new(Http { tls, admission: Admission::new(config), metrics, router, cut })
     }
 
     pub fn reload(&self, config: &Config) {
         self.admission.reload(config);
+    }
+
+    pub fn connections(&self) -> u64 {
+        self.admission.connections()
+    }
+
+    /// Ends every connection, also in the middle of an answer or of an upload, of which nothing is left then.
+    pub fn cut_off(&self) {
+        self.cut.send_replace(true);
     }
 
     /// Serves an accepted connection until it ends.
@@ -119,7 +131,11 @@ impl Http {
         }
         // The request that is being answered is the last one.
         connection.as_mut().graceful_shutdown();
-        connection.await
+        let mut cut = self.cut.subscribe();
+        tokio::select! {
+            ended = connection => ended,
+            _ = cut.wait_for(|cut| *cut) => Ok(()),
+        }
     }
 }
 

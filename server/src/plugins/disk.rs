@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! FOLDER/incoming/NAME.CHANCE    while it comes; removed when that fails
-//! FOLDER/a5/a5f0...              whole: written, synced, and only then given its name
+//! FOLDER/a5/a5f0...              whole: written, synced, and only then given its name, of its attempt
 //! ```
 
 use std::io::{self, SeekFrom};
@@ -96,7 +96,26 @@ impl Disk {
 }
 
 impl Blobs for Disk {
-    fn put<'a>(&'a self, name: &'a BlobName, size: u64, content: Content) -> Fut<'a, Result<(), PutError>> {
+    fn kind(&self) -> BlobKind {
+        BlobKind::Disk
+    }
+
+    fn place(&self) -> String {
+        std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone()).display().to_string()
+    }
+
+    /// What a disk cannot take it says at once, to who puts.
+    fn health<'a>(&'a self) -> StoreFut<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn put<'a>(
+        &'a self,
+        name: &'a BlobName,
+        size: u64,
+        _: &'a Shown,
+        content: Content,
+    ) -> Fut<'a, Result<(), PutError>> {
         Box::pin(self.receive(name, size, content))
     }
 
@@ -119,50 +138,28 @@ impl Blobs for Disk {
         })
     }
 
-    fn head<'a>(&'a self, name: &'a BlobName) -> StoreFut<'a, Option<u64>> {
-        Box::pin(async move {
-            match tokio::fs::metadata(self.path(name)).await {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                metadata => metadata.map(|of| Some(of.len())).map_err(|error| self.error(error)),
-            }
-        })
-    }
-
-    fn remove<'a>(&'a self, name: &'a BlobName) -> StoreFut<'a, bool> {
+    fn remove<'a>(&'a self, name: &'a BlobName) -> StoreFut<'a, ()> {
         Box::pin(async move {
             match tokio::fs::remove_file(self.path(name)).await {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-                removed => removed.map(|()| true).map_err(|error| self.error(error)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed.map_err(|error| self.error(error)),
             }
         })
     }
 
-    fn list<'a>(&'a self, after: Option<&'a BlobName>, limit: usize) -> StoreFut<'a, Vec<(BlobName, u64)>> {
-        let after = after.cloned();
+    fn clear<'a>(&'a self, file: &'a BlobName) -> StoreFut<'a, ()> {
+        let path = self.path(file);
+        let file = file.file().to_owned();
         Box::pin(self.walk(move |folder| {
-            let mut page = Vec::new();
-            let first = after.as_ref().map_or("", |after| after.as_str().get(..2).unwrap_or_default());
-            for shelf in shelves(folder)?.into_iter().filter(|shelf| shelf.as_str() >= first) {
-                let mut blobs = blobs(&folder.join(shelf))?;
-                blobs.retain(|(name, _)| after.as_ref().is_none_or(|after| name > after));
-                page.extend(blobs.into_iter().take(limit - page.len()));
-                if page.len() == limit {
-                    break;
+            for entry in entries(path.parent().unwrap_or(folder))? {
+                if entry.file_name().to_str().is_some_and(|name| name.starts_with(&file)) {
+                    match std::fs::remove_file(entry.path()) {
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        removed => removed?,
+                    }
                 }
             }
-            Ok(page)
-        }))
-    }
-
-    fn usage<'a>(&'a self) -> StoreFut<'a, Usage> {
-        Box::pin(self.walk(|folder| {
-            let mut usage = Usage::default();
-            for shelf in shelves(folder)? {
-                for (_, bytes) in blobs(&folder.join(shelf))? {
-                    usage = Usage { count: usage.count + 1, bytes: usage.bytes + bytes };
-                }
-            }
-            Ok(usage)
+            Ok(())
         }))
     }
 
@@ -178,10 +175,6 @@ impl Blobs for Disk {
             }
             Ok(removed)
         }))
-    }
-
-    fn place(&self) -> String {
-        std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone()).display().to_string()
     }
 }
 
@@ -207,25 +200,6 @@ impl Drop for Unfinished {
 
 fn make(folder: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-/// The folders that hold blobs, in order.
-fn shelves(folder: &Path) -> io::Result<Vec<String>> {
-    let names = entries(folder)?.into_iter().filter_map(|entry| entry.file_name().into_string().ok());
-    let mut shelves: Vec<String> = names.filter(|name| name.len() == 2).collect();
-    shelves.sort_unstable();
-    Ok(shelves)
-}
-
-fn blobs(shelf: &Path) -> io::Result<Vec<(BlobName, u64)>> {
-    let mut blobs = Vec::new();
-    for entry in entries(shelf)? {
-        if let Some(name) = entry.file_name().to_str().and_then(BlobName::parse) {
-            blobs.push((name, entry.metadata()?.len()));
-        }
-    }
-    blobs.sort_unstable();
-    Ok(blobs)
 }
 
 /// Nothing where there is no such folder yet.

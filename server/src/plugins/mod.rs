@@ -10,6 +10,8 @@ pub mod memory;
 pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "s3")]
+pub mod s3;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod tools;
@@ -83,10 +85,17 @@ pub fn open_cache(
     Err(StoreError::Unavailable("this binary was built without storage.redis".to_owned()))
 }
 
-/// Where uploads are kept.
-pub fn open_blobs(config: &Config, data_dir: &Path) -> Arc<dyn Blobs> {
+/// Where uploads are kept, first what takes new ones.
+pub fn open_blobs(config: &Config, data_dir: &Path) -> Result<Vec<Arc<dyn Blobs>>, StoreError> {
     let folder = config.storage.disk.path.clone().unwrap_or_else(|| data_dir.join("uploads"));
-    Arc::new(disk::Disk::new(folder))
+    let mut places: Vec<Arc<dyn Blobs>> = vec![Arc::new(disk::Disk::new(folder))];
+    #[cfg(feature = "s3")]
+    if config.storage.s3.bucket.is_some() {
+        let is_main = config.modules.upload.store == crate::config::UploadStore::S3;
+        let s3 = Arc::new(s3::S3::open(s3::Options::configured(&config.storage.s3)?)?);
+        places.insert(if is_main { 0 } else { 1 }, s3);
+    }
+    Ok(places)
 }
 
 #[cfg(feature = "sqlite")]

@@ -1,6 +1,7 @@
 //! What is uploaded: bytes of some length under names that the server made, on a disk or elsewhere.
 //!
-//! Whose they are, and for how long, is told by rows in the store ([`super::files`]).
+//! Whose they are, for how long, and which of several attempts to bring them counts, is told by rows in the store
+//! ([`super::files`]).
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -9,36 +10,86 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::{StoreError, StoreFut};
+use super::{Fut, StoreError, StoreFut};
+use crate::config::words::words;
 
 /// Bytes as they come; an error ends them, and then they are not whole.
 pub type Content = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
 
-/// The name of a blob: hexadecimal digits of chance. Nothing else is one, so that no name leads out of the folder.
+/// The name of a blob: hexadecimal digits of chance, those of its file; then, behind a point, those of the attempt that
+/// brought it. Nothing else is one, so that no name leads out of the folder.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlobName(String);
 
 impl BlobName {
     pub const BYTES: usize = 20;
+    const FILE_DIGITS: usize = 2 * BlobName::BYTES;
+    const ATTEMPT_DIGITS: usize = 16;
 
+    /// A file's.
     pub fn new(chance: [u8; BlobName::BYTES]) -> BlobName {
         BlobName(hex::encode(chance))
     }
 
+    /// One that nobody else brings: of two that fill one slot at a time, on two nodes too, neither overwrites what
+    /// the other has brought.
+    pub fn attempt(&self, chance: u64) -> BlobName {
+        BlobName(format!("{}.{chance:0width$x}", self.file(), width = BlobName::ATTEMPT_DIGITS))
+    }
+
     pub fn parse(text: &str) -> Option<BlobName> {
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        let is_name = text.len() == 2 * BlobName::BYTES && text.bytes().all(is_digit);
+        let are = |part: &str, digits: usize| part.len() == digits && part.bytes().all(is_digit);
+        let (file, attempt) = match text.split_once('.') {
+            Some((file, attempt)) => (file, Some(attempt)),
+            None => (text, None),
+        };
+        let is_name = are(file, BlobName::FILE_DIGITS)
+            && attempt.is_none_or(|attempt| are(attempt, BlobName::ATTEMPT_DIGITS));
         is_name.then(|| BlobName(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The file's part.
+    pub fn file(&self) -> &str {
+        self.0.get(..BlobName::FILE_DIGITS).unwrap_or(&self.0)
+    }
 }
 
 impl std::fmt::Display for BlobName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+words! {
+    /// A kind of place for blobs.
+    pub enum BlobKind {
+        Disk = "disk",
+        S3 = "s3",
+    }
+}
+
+/// Where a blob is, as a file's row says it: "s3:NAME".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobPlace {
+    pub kind: BlobKind,
+    pub name: BlobName,
+}
+
+impl BlobPlace {
+    pub fn parse(text: &str) -> Option<BlobPlace> {
+        let (kind, name) = text.split_once(':')?;
+        Some(BlobPlace { kind: kind.parse().ok()?, name: BlobName::parse(name)? })
+    }
+}
+
+impl std::fmt::Display for BlobPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.kind, self.name)
     }
 }
 
@@ -58,27 +109,77 @@ pub struct Usage {
     pub bytes: u64,
 }
 
+/// What those who read a blob without us are told of it, as HTTP says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// `Content-Type`; nothing where nobody said it.
+    pub media_type: Option<String>,
+    /// `Content-Disposition`.
+    pub disposition: String,
+}
+
 pub trait Blobs: Send + Sync {
+    fn kind(&self) -> BlobKind;
+    /// Where it is, for the operator.
+    fn place(&self) -> String;
+    /// Is it there, as far as can be said without keeping anybody waiting for long? The reason when not.
+    fn health<'a>(&'a self) -> StoreFut<'a, ()>;
     /// Keeps exactly `size` bytes, durable when this returns: all, or nothing. Nobody reads half of it.
     fn put<'a>(
         &'a self,
         name: &'a BlobName,
         size: u64,
+        shown: &'a Shown,
         content: Content,
-    ) -> super::Fut<'a, Result<(), PutError>>;
+    ) -> Fut<'a, Result<(), PutError>>;
     /// A part of a blob, which is to lie within it; nothing where there is no such blob.
     fn read<'a>(&'a self, name: &'a BlobName, range: Range<u64>) -> StoreFut<'a, Option<Content>>;
-    /// Its size.
-    fn head<'a>(&'a self, name: &'a BlobName) -> StoreFut<'a, Option<u64>>;
-    /// True if it was there.
-    fn remove<'a>(&'a self, name: &'a BlobName) -> StoreFut<'a, bool>;
-    /// Names and sizes in the order of names, those behind `after`.
-    fn list<'a>(&'a self, after: Option<&'a BlobName>, limit: usize) -> StoreFut<'a, Vec<(BlobName, u64)>>;
-    fn usage<'a>(&'a self) -> StoreFut<'a, Usage>;
+    /// One blob. That there is none is no error.
+    fn remove<'a>(&'a self, name: &'a BlobName) -> StoreFut<'a, ()>;
+    /// Everything that any attempt brought for a file.
+    fn clear<'a>(&'a self, file: &'a BlobName) -> StoreFut<'a, ()>;
     /// Clears away what puts left behind that ended with their process, so long ago.
     fn tidy<'a>(&'a self, older_than: Duration) -> StoreFut<'a, u64>;
-    /// Where it is, for the operator.
-    fn place(&self) -> String;
+    /// Where clients can put and read without us.
+    fn around(&self) -> Option<&dyn Around> {
+        None
+    }
+}
+
+/// Ways around us. What a client puts there *arrives* under its file's name, may be overwritten for as long as the URL
+/// lasts, and is served to nobody; taken, it is a blob like another.
+pub trait Around: Send + Sync {
+    /// Where exactly this can be put for so long; nothing where clients put through us.
+    fn put_url<'a>(
+        &'a self,
+        file: &'a BlobName,
+        size: u64,
+        media_type: Option<&'a str>,
+        valid: Duration,
+    ) -> StoreFut<'a, Option<String>>;
+    /// Where a blob can be read for so long; nothing where clients read through us.
+    fn read_url<'a>(
+        &'a self,
+        name: &'a BlobName,
+        shown: &'a Shown,
+        valid: Duration,
+    ) -> StoreFut<'a, Option<String>>;
+    /// Files for which something arrived, in the order of their names, those behind `after`. Nothing where nothing can.
+    fn arrivals<'a>(&'a self, after: Option<&'a BlobName>, limit: usize) -> StoreFut<'a, Vec<BlobName>>;
+    fn arrival<'a>(&'a self, file: &'a BlobName) -> StoreFut<'a, Option<Arrival>>;
+    /// Makes a blob of what arrived. False where that is another thing by now, or gone.
+    fn take<'a>(&'a self, arrival: &'a Arrival, blob: &'a BlobName, shown: &'a Shown) -> StoreFut<'a, bool>;
+    fn discard<'a>(&'a self, file: &'a BlobName) -> StoreFut<'a, ()>;
+}
+
+/// What a client put past us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    pub file: BlobName,
+    pub size: u64,
+    pub media_type: Option<String>,
+    /// Another content has another one.
+    pub version: String,
 }
 
 #[cfg(test)]
@@ -86,17 +187,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_forty_digits_and_nothing_else() {
+    fn a_name_is_digits_and_nothing_else() {
         let name = BlobName::new([0xa5; 20]);
-        assert_eq!(BlobName::parse(name.as_str()), Some(name.clone()));
+        let attempt = name.attempt(1);
+        assert_eq!(attempt.as_str(), format!("{name}.0000000000000001"));
+        assert_eq!((attempt.file(), attempt.attempt(2)), (name.as_str(), name.attempt(2)));
+        for good in [&name, &attempt] {
+            assert_eq!(BlobName::parse(good.as_str()), Some(good.clone()));
+        }
         let digits = name.as_str();
         let bad = ["", "..", &digits[1..], &format!("{digits}0"), &digits.to_uppercase()];
         for text in bad.into_iter().map(str::to_owned).chain([
             format!("../{}", &digits[3..]),
             format!("/{}", &digits[1..]),
             format!("{}\0", &digits[1..]),
+            format!("{digits}."),
+            format!("{digits}.1"),
+            format!("{attempt}.0000000000000001"),
+            format!("{digits}./00000000000000"),
         ]) {
             assert_eq!(BlobName::parse(&text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_a_kind_and_a_name() {
+        let place = BlobPlace { kind: BlobKind::S3, name: BlobName::new([7; 20]).attempt(9) };
+        assert_eq!(BlobPlace::parse(&place.to_string()), Some(place));
+        for text in ["", "s3:", "tape:0707070707070707070707070707070707070707", "0707"] {
+            assert_eq!(BlobPlace::parse(text), None, "{text}");
         }
     }
 }

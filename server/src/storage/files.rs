@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::blobs::Usage;
+use super::blobs::{BlobKind, BlobName, BlobPlace, Usage};
 use super::{AccountNumber, Millis, StoreFut};
 
 /// A file from the grant of its slot on.
@@ -25,6 +25,9 @@ pub struct File {
     pub expires: Option<Millis>,
     /// It has been uploaded, whole.
     pub stored: bool,
+    /// Where its bytes are, once it is stored: a [`BlobPlace`]. Nothing for what an older server stored: under its
+    /// own name, on disk.
+    pub blob: Option<String>,
 }
 
 /// What an account may upload within a time.
@@ -59,6 +62,14 @@ pub trait Files: Send + Sync {
 }
 
 impl File {
+    /// Where its bytes are; nothing where that cannot be read.
+    pub fn place(&self) -> Option<BlobPlace> {
+        match &self.blob {
+            Some(text) => BlobPlace::parse(text),
+            None => BlobName::parse(&self.name).map(|name| BlobPlace { kind: BlobKind::Disk, name }),
+        }
+    }
+
     /// Is it to go?
     pub fn is_due(&self, now: Millis) -> bool {
         self.owner.is_none()

@@ -135,6 +135,8 @@ pub enum Write {
     /// nobody's.
     StoreFile {
         name: String,
+        /// The blob that it is now (`BlobPlace`), of the attempt that came first.
+        blob: String,
         /// What the upload said, where the slot did not.
         media_type: Option<String>,
     },

@@ -145,6 +145,8 @@ impl Label for Operation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::BlobKind;
+    use crate::telemetry::blobs::{BlobDirection, BlobOperation, BlobResult};
     use crate::telemetry::bound::Bound;
 
     fn holds<L: Label>() {
@@ -168,6 +170,8 @@ mod tests {
         holds::<Kind>();
         holds::<Bound>();
         holds::<(Mechanism, Login)>();
+        holds::<(BlobKind, (BlobOperation, BlobResult))>();
+        holds::<(BlobKind, BlobDirection)>();
         holds::<Operation>();
         holds::<(Plugin, Pooled)>();
     }

@@ -13,6 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use xmpp_core::{Condition, Kind, StreamCondition, StreamError};
 
+use super::blobs::BlobMetrics;
 use super::bound::Bound;
 use super::instruments::{Counter, Gauge, Histogram, Per};
 use super::labels::{Login, Queue, SessionState, StoreFailure};
@@ -53,6 +54,8 @@ pub struct Metrics {
     pub stream_errors: Per<StreamCondition, Counter>,
     /// Stanza errors that the server itself answered.
     pub stanza_errors: Per<Condition, Counter>,
+    /// What becomes of uploads at their places.
+    pub blobs: BlobMetrics,
     /// When each certificate expires, in seconds since 1970, by its file.
     certificate_expiry: Mutex<BTreeMap<String, i64>>,
     started: SystemTime,
@@ -80,6 +83,7 @@ impl Default for Metrics {
             refusals: Per::default(),
             stream_errors: Per::default(),
             stanza_errors: Per::default(),
+            blobs: BlobMetrics::default(),
             certificate_expiry: Mutex::default(),
             started: SystemTime::now(),
         }
@@ -271,7 +275,8 @@ impl Metrics {
         page.counters("meerkat_cache_operations", help, &self.cache_operations)?;
         let help = "Time until the shared cache answered, or until it was waited for no longer.";
         page.histogram("meerkat_cache_duration", help, Some(Unit::Seconds), &self.cache_duration)?;
-        page.gauges("meerkat_queue_length", "Items that wait, by queue.", &self.queue_length)
+        page.gauges("meerkat_queue_length", "Items that wait, by queue.", &self.queue_length)?;
+        self.blobs.tell(page)
     }
 
     fn errors(&self, page: &mut Page) -> fmt::Result {

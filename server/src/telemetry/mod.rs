@@ -3,6 +3,7 @@
 //! Nothing here knows a session or a store; they count into `metrics::Metrics` and report to
 //! `health::Health`.
 
+pub mod blobs;
 pub mod bound;
 #[cfg(test)]
 mod exposition_tests;

@@ -50,6 +50,21 @@ impl Page<'_> {
         self.counters_of((name, help), counters, |_| true)
     }
 
+    pub fn counters_in<L: Label>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Unit,
+        counters: &Per<L, Counter>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, Some(&unit), MetricType::Counter)?;
+        for (label, counter) in counters.iter() {
+            let value = counter.value();
+            family.encode_family(&label.pairs())?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
     pub fn gauges<L: Label>(&mut self, name: &str, help: &str, gauges: &Per<L, Gauge>) -> fmt::Result {
         self.gauges_of((name, help), gauges, |_| true)
     }
@@ -111,6 +126,23 @@ impl Page<'_> {
         let (sum, count, buckets) = histogram.read(if unit.is_some() { 1e9 } else { 1.0 });
         let mut family = self.family(name, help, unit.as_ref(), MetricType::Histogram)?;
         family.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+
+    pub fn histograms<L: Label, H: AsRef<Histogram>>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        histograms: &Per<L, H>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, unit.as_ref(), MetricType::Histogram)?;
+        for (label, histogram) in histograms.iter() {
+            let (sum, count, buckets) = histogram.as_ref().read(if unit.is_some() { 1e9 } else { 1.0 });
+            family
+                .encode_family(&label.pairs())?
+                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        Ok(())
     }
 }
 

@@ -19,7 +19,7 @@ impl Uploads {
     /// Looks again and again; at once where an account went. It ends with the task that runs it.
     pub async fn clean(self: Arc<Self>, mut turn: Turn) {
         for round in 0u32.. {
-            match self.remove_due(&mut turn).await {
+            match self.look(&mut turn).await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "uploads that were due are removed"),
                 Err(error) => {
@@ -27,14 +27,26 @@ impl Uploads {
                     tracing::warn!(%error, "uploads that are due could not be removed");
                 }
             }
-            if round.is_multiple_of(TIDY_EVERY)
-                && let Err(error) = self.blobs.tidy(2 * UPLOAD_TIME).await
-            {
-                tracing::warn!(%error, "what interrupted uploads left could not be removed");
+            if round.is_multiple_of(TIDY_EVERY) {
+                self.tidy().await;
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = self.due.notified() => {}
+            }
+        }
+    }
+
+    /// What clients put past us is noticed before what was not uploaded in time goes.
+    async fn look(&self, turn: &mut Turn) -> Result<u64, StoreError> {
+        self.notice_all(turn).await?;
+        self.remove_due(turn).await
+    }
+
+    async fn tidy(&self) {
+        for blobs in self.places.all() {
+            if let Err(error) = blobs.tidy(2 * UPLOAD_TIME).await {
+                tracing::warn!(%error, "what interrupted uploads left could not be removed");
             }
         }
     }
@@ -65,9 +77,16 @@ impl Uploads {
         Ok(found)
     }
 
+    /// With the blobs of attempts that did not count, which are where new files are kept.
     async fn remove(&self, name: &str, lease: Option<Lease>) -> Result<(), StoreError> {
         if let Some(blob) = BlobName::parse(name) {
-            self.blobs.remove(&blob).await?;
+            // A place where it cannot be is not waited for: it may be away.
+            let kept = self.store.file(name).await?.filter(|file| file.stored).and_then(|file| file.place());
+            let main = self.places.main().kind();
+            let may_be_in = |kind| kept.as_ref().is_none_or(|kept| kept.kind == kind || main == kind);
+            for blobs in self.places.all().filter(|blobs| may_be_in(blobs.kind())) {
+                blobs.clear(&blob).await?;
+            }
         }
         let write = Write::RemoveFile { name: name.to_owned() };
         let write = match lease {

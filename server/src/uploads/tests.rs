@@ -25,9 +25,10 @@ impl Stage {
         let write = Write::CreateAccount { jid, secrets: vec![], time: 0, roster_epoch: 0 };
         let Ok(Written::Account(owner)) = store.write(write).await else { panic!("no account") };
         let live = Arc::new(ArcSwap::from_pointee(Config::default()));
-        let blobs = Arc::new(Disk::new(folder.path()));
+        let disk = Arc::new(Disk::new(folder.path()));
+        let places = Places::new(disk, vec![], &Arc::default());
         let uploads =
-            Uploads::new(store.clone(), blobs, live.clone(), Clock::runtime(), &[1; 32], Arc::default());
+            Uploads::new(store.clone(), places, live.clone(), Clock::runtime(), &[1; 32], Arc::default());
         Stage { uploads: Arc::new(uploads), store, owner, live, folder }
     }
 

@@ -1,5 +1,7 @@
 //! Names of files and media types: what is one, and what goes together.
 
+use super::escape;
+
 /// As long as a file's name is on most disks.
 const TITLE_BYTES: usize = 255;
 const MEDIA_TYPE_BYTES: usize = 255;
@@ -46,9 +48,46 @@ pub fn agree(slot: &str, upload: &str) -> bool {
     }
 }
 
+/// `Content-Disposition`. Pictures, sound and plain text are shown; all else is saved, whatever it is called.
+pub fn disposition(title: &str, media_type: Option<&str>) -> String {
+    let essence = essence(media_type.unwrap_or_default());
+    let is_shown = match essence.split_once('/') {
+        // A picture that is a document with scripts.
+        Some(("image", "svg+xml")) => false,
+        Some(("image" | "audio" | "video", _)) => true,
+        _ => essence == "text/plain",
+    };
+    let kind = if is_shown { "inline" } else { "attachment" };
+    // RFC 6266 section 5 and RFC 8187: the plain form for those who know no other.
+    let plain: String = title
+        .chars()
+        .map(|char| if char.is_ascii_graphic() && !matches!(char, '"' | '\\' | '%') { char } else { '_' })
+        .collect();
+    format!("{kind}; filename=\"{plain}\"; filename*=UTF-8''{}", escape(title))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_cannot_act_is_shown() {
+        let kind = |media_type| disposition("a", Some(media_type)).split(';').next().unwrap().to_owned();
+        for shown in ["image/png", "IMAGE/JPEG", "audio/ogg", "video/mp4", "text/plain; charset=utf-8"] {
+            assert_eq!(kind(shown), "inline", "{shown}");
+        }
+        for saved in ["image/svg+xml", "Image/SVG+XML", "text/html", "application/pdf", "text/xml", ""] {
+            assert_eq!(kind(saved), "attachment", "{saved}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_told_both_ways() {
+        assert_eq!(
+            disposition("très \"cool\".jpg", Some("image/jpeg")),
+            "inline; filename=\"tr_s__cool_.jpg\"; filename*=UTF-8''tr%C3%A8s%20%22cool%22.jpg"
+        );
+    }
 
     #[test]
     fn what_is_a_name() {

@@ -63,8 +63,9 @@ class Account:
 
 
 class Server:
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, variables=None):
         self.folder, self.data = folder, folder / "data"
+        self._variables = variables or {}
         self.log, self.configuration = folder / "log", folder / "meerkat.toml"
         self.passwords = []
         self._process = None
@@ -93,7 +94,7 @@ class Server:
         with open(self.log, "ab") as log:
             self._process = processes.start(
                 [binary, "--config", self.configuration, "--data", self.data],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self._variables})
         until = time.monotonic() + PATIENCE
         while not self.is_ready():
             said = self.log_text()[before:]

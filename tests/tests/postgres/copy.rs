@@ -158,7 +158,8 @@ async fn fill_account(store: &Sqlite, owner: AccountNumber, number: u64) {
         store.write(write).await.expect("writes");
     }
     if number.is_multiple_of(3) {
-        let stored = Write::StoreFile { name: number.to_string(), media_type: Some("text/plain".to_owned()) };
+        let (name, blob) = (number.to_string(), format!("s3:{number}"));
+        let stored = Write::StoreFile { name, blob, media_type: Some("text/plain".to_owned()) };
         store.write(stored).await.expect("stores");
     }
     if number.is_multiple_of(2) && number > 0 {
@@ -177,6 +178,7 @@ fn file(owner: AccountNumber, number: u64) -> File {
         awaited_until: 1_795_261_800_456,
         expires: number.is_multiple_of(2).then_some(1_795_261_800_789),
         stored: false,
+        blob: None,
     }
 }
 
@@ -185,6 +187,10 @@ async fn compare(one: &dyn Store, other: &dyn Store) {
     let accounts = one.accounts("example.com", None, 1_000).await.expect("reads");
     assert_eq!(accounts.len() as u64, ACCOUNTS - 2);
     assert_eq!(Ok(&accounts), other.accounts("example.com", None, 1_000).await.as_ref());
+    // Those of removed accounts too: their blobs are still to be removed.
+    let files = one.files(None, "", 1_000).await.expect("reads");
+    assert!(files.iter().any(|file| file.owner.is_none()) && files.len() as u64 == ACCOUNTS);
+    assert_eq!(Ok(files), other.files(None, "", 1_000).await);
     let mut waiting = 0;
     for account in &accounts {
         let (jid, owner) = (&account.jid, account.number);

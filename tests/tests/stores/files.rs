@@ -25,11 +25,13 @@ fn file(name: &str, owner: AccountNumber, size: u64) -> File {
         awaited_until: 2_000,
         expires: Some(9_000),
         stored: false,
+        blob: None,
     }
 }
 
 fn store(name: &str) -> Write {
-    Write::StoreFile { name: name.to_owned(), media_type: Some("image/jpeg".to_owned()) }
+    let blob = format!("disk:{name}");
+    Write::StoreFile { name: name.to_owned(), blob, media_type: Some("image/jpeg".to_owned()) }
 }
 
 async fn a_file_is_granted_stored_and_forgotten(stage: Stage) {
@@ -43,10 +45,14 @@ async fn a_file_is_granted_stored_and_forgotten(stage: Stage) {
     assert_eq!(stage.store.file_usage(None).await, Ok(Usage::default()));
     stage.done(store("a")).await;
     stage.done(store("b")).await;
-    let stored = File { stored: true, media_type: Some("image/jpeg".to_owned()), ..granted };
+    let blob = Some("disk:a".to_owned());
+    let stored = File { stored: true, blob, media_type: Some("image/jpeg".to_owned()), ..granted };
     assert_eq!(stage.store.file("a").await, Ok(Some(stored)));
     // What the slot said stands.
-    assert_eq!(stage.store.file("b").await, Ok(Some(File { stored: true, ..typed })));
+    assert_eq!(
+        stage.store.file("b").await,
+        Ok(Some(File { stored: true, blob: Some("disk:b".to_owned()), ..typed }))
+    );
     assert_eq!(stage.store.file_usage(Some(romeo)).await, Ok(Usage { count: 2, bytes: 12 }));
     for name in ["a", "c"] {
         assert!(matches!(stage.write(store(name)).await, Err(StoreError::Conflict(_))), "{name}");

@@ -55,6 +55,20 @@ pub async fn ask_over(
     read(stream).await
 }
 
+/// A head, and a body as it comes.
+pub async fn pass(at: SocketAddr, head: String, mut body: impl AsyncRead + Unpin) -> Answer {
+    let stream = TcpStream::connect(at).await.expect("it listens");
+    let (reading, mut writing) = stream.into_split();
+    writing.write_all(head.as_bytes()).await.expect("sent");
+    // It may be refused before it is all sent.
+    let mut answer = std::pin::pin!(read(reading));
+    tokio::select! {
+        answer = &mut answer => return answer,
+        _ = tokio::io::copy(&mut body, &mut writing) => {}
+    }
+    answer.await
+}
+
 /// All that comes until the end.
 pub async fn read(mut stream: impl AsyncRead + Unpin) -> Answer {
     let mut bytes = Vec::new();

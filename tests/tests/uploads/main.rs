@@ -4,6 +4,10 @@
 mod bounds;
 mod client;
 mod get;
+mod nodes;
 mod put;
+mod s3;
+mod s3_direct;
+mod s3_faults;
 mod stage;
 mod tls;

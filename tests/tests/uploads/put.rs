@@ -158,7 +158,33 @@ async fn a_store_that_is_away_is_said() {
     assert_eq!(stage.put(&slot.put, &[], b"hi").await.status, 201);
 }
 
-async fn until(mut holds: impl FnMut() -> bool) {
+/// Who stops the server lets what is coming come; what takes longer is cut off, and nothing is left of it.
+#[tokio::test]
+async fn a_server_that_stops_waits_for_uploads_and_not_for_ever() {
+    for (in_time, seconds) in [(true, 20), (false, 1)] {
+        let stage = Stage::configured(|config| config.general.drain_seconds = seconds).await;
+        let slot = stage.slot("a.bin", 8, None).await;
+        let mut stream = TcpStream::connect(stage.plain).await.expect("it listens");
+        let head = format!("PUT {} HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\ntoto", slot.put);
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        until(|| stage.node.uploads.coming() == 1).await;
+        let node = stage.node.clone();
+        let stopping = tokio::spawn(async move { node.stop().await });
+        until(|| stage.node.is_stopping()).await;
+        if in_time {
+            stream.write_all(b"toto").await.expect("sent");
+            assert_eq!(read(stream).await.status, 201);
+        } else {
+            let mut answer = Vec::new();
+            let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
+            assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+        }
+        stopping.await.expect("it stops");
+        assert_eq!((stage.node.uploads.coming(), stage.files().len()), (0, usize::from(in_time)));
+    }
+}
+
+pub async fn until(mut holds: impl FnMut() -> bool) {
     let wait = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;

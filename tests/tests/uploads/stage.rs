@@ -8,7 +8,7 @@ use server::clock::Clock;
 use server::config::{C2sListener, Config, HttpListener, HttpTls, Tables};
 use server::node::Node;
 use server::plugins::memory::Memory;
-use server::storage::{AccountNumber, Store, Write, Written};
+use server::storage::{AccountNumber, Store, Users, Write, Written};
 use server::telemetry::metrics::Metrics;
 use server::uploads::{Slot, SlotRequest};
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ pub struct Stage {
     pub owner: AccountNumber,
     pub plain: SocketAddr,
     pub tls: SocketAddr,
-    pub folder: TempDir,
+    pub folder: Arc<TempDir>,
 }
 
 /// The paths of a slot's URLs.
@@ -38,7 +38,16 @@ impl Stage {
     }
 
     pub async fn configured(configure: impl FnOnce(&mut Config)) -> Stage {
-        let folder = TempDir::new().expect("a folder");
+        let folder = Arc::new(TempDir::new().expect("a folder"));
+        Stage::build(Arc::new(Memory::new()), folder, configure).await
+    }
+
+    /// Another node on the same store, with the same folder.
+    pub async fn beside(&self, configure: impl FnOnce(&mut Config)) -> Stage {
+        Stage::build(self.store.clone(), self.folder.clone(), configure).await
+    }
+
+    async fn build(store: Arc<Memory>, folder: Arc<TempDir>, configure: impl FnOnce(&mut Config)) -> Stage {
         let here = |port| ([127, 0, 0, 1].into(), port);
         let (ip, port) = here(0);
         let mut config = Config::default();
@@ -52,14 +61,19 @@ impl Stage {
         });
         config.listen.http = Tables(vec![plain, direct]);
         configure(&mut config);
-        let store = Arc::new(Memory::new());
         let (shared, metrics): (Arc<dyn Store>, _) = (store.clone(), Arc::new(Metrics::default()));
         let node = Node::build(config, folder.path(), shared, Clock::System, metrics).await.expect("a node");
         let listening = node.listen().expect("it listens");
         let [(plain, _), (tls, _)] = listening.http[..] else { panic!("two ports") };
         let jid = BareJid::parse("juliet@localhost").expect("an address");
-        let write = Write::CreateAccount { jid, secrets: vec![], time: 1, roster_epoch: 1 };
-        let Ok(Written::Account(owner)) = store.write(write).await else { panic!("no account") };
+        let owner = match store.account(&jid).await.expect("a store") {
+            Some(account) => account.number,
+            None => {
+                let write = Write::CreateAccount { jid, secrets: vec![], time: 1, roster_epoch: 1 };
+                let Ok(Written::Account(owner)) = store.write(write).await else { panic!("no account") };
+                owner
+            }
+        };
         Stage { node, store, owner, plain, tls, folder }
     }
 
@@ -67,6 +81,11 @@ impl Stage {
         let media_type = media_type.map(str::to_owned);
         let request = SlotRequest { title: title.to_owned(), size, media_type, until: None };
         self.node.uploads.grant(self.owner, "localhost", request).await.expect("a slot")
+    }
+
+    /// On the port without TLS.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.plain)
     }
 
     pub async fn slot(&self, title: &str, size: u64, media_type: Option<&str>) -> Paths {

@@ -120,6 +120,42 @@ fn a_place_for_uploads_that_is_no_url_and_a_port_of_http_that_is_taken() {
     );
 }
 
+#[cfg(feature = "s3")]
+#[test]
+fn a_bucket_that_lacks_its_keys_or_sends_clients_where_there_is_no_tls() {
+    assert_eq!(
+        complaints("[modules.upload]\nstore = \"s3\"\nmax_file_bytes = 9_000_000_000\n", &[]),
+        [
+            "m.toml:1: storage.s3.bucket: is needed for modules.upload.store = \"s3\"",
+            "m.toml:1: storage.s3.access_key: is needed for modules.upload.store = \"s3\"",
+            "m.toml:1: storage.s3.secret_key: is needed for modules.upload.store = \"s3\"",
+            "m.toml:3: modules.upload.max_file_bytes: must not be more than what S3 takes at once, which is 5368709120",
+        ]
+    );
+    let keys = "bucket = \"b\"\naccess_key = \"a\"\nsecret_key = \"s\"\n";
+    let direct = format!("[storage.s3]\nendpoint = \"http://s3.example.com\"\nput = \"direct\"\n{keys}");
+    assert_eq!(
+        complaints(&direct, &[]),
+        [
+            "m.toml:2: storage.s3.endpoint: must be an https URL, since clients are sent there, and a port in listen.http \
+          has TLS"
+        ]
+    );
+    assert!(read(&format!("{direct}client_endpoint = \"https://s3.example.com\"\n")).is_ok());
+    assert!(read(&format!("[storage.s3]\nendpoint = \"http://127.0.0.1:9000\"\n{keys}")).is_ok());
+    let none = complaints(&format!("[storage.s3]\npublic_url = \"cdn.example.com\"\n{keys}"), &[]);
+    assert_eq!(none.len(), 1, "{none:?}");
+}
+
+#[cfg(not(feature = "s3"))]
+#[test]
+fn a_bucket_for_a_binary_that_knows_none() {
+    let found = complaints("[modules.upload]\nstore = \"s3\"\n", &[]);
+    let sentence =
+        "m.toml:2: modules.upload.store: this binary was built without it; build with `--features s3`";
+    assert!(found.contains(&sentence.to_owned()), "{found:?}");
+}
+
 #[test]
 fn a_certificate_without_its_key_and_a_domain_without_its_name() {
     let toml = "[[tls.certificates]]\ncertificate = \"/c.pem\"\n[[domain]]\nstrict_iq = true\n";

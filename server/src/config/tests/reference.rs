@@ -81,6 +81,7 @@ fn the_resolved_form_is_the_same_configuration() {
     // A password is not shown, so that there must be none.
     config.storage.postgres.url = Some(Secret::new("postgres://meerkat@localhost/meerkat"));
     config.storage.redis.password = None;
+    config.storage.s3.secret_key = Some(Secret::new("***"));
     assert_eq!(read(&resolved_toml(&config)), Ok(config.clone()));
     config.listen.metrics.0.clear();
     config.domain.0.clear();

@@ -70,10 +70,16 @@ impl State {
         Ok(Written::Done)
     }
 
-    pub fn store_file(&mut self, name: &str, media_type: Option<String>) -> Result<Written, StoreError> {
+    pub fn store_file(
+        &mut self,
+        name: &str,
+        blob: String,
+        media_type: Option<String>,
+    ) -> Result<Written, StoreError> {
         let file = self.files.get_mut(name).filter(|file| !file.stored && file.owner.is_some());
         let file = file.ok_or_else(|| StoreError::no_slot(name))?;
         file.stored = true;
+        file.blob = Some(blob);
         file.media_type = file.media_type.take().or(media_type);
         Ok(Written::Done)
     }

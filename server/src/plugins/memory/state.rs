@@ -122,7 +122,7 @@ impl State {
             }
             Write::PurgeArchive { owner, before, limit } => Ok(self.purge(owner, before, limit)),
             Write::GrantFile { file, quota } => self.grant_file(file, quota),
-            Write::StoreFile { name, media_type } => self.store_file(&name, media_type),
+            Write::StoreFile { name, blob, media_type } => self.store_file(&name, blob, media_type),
             Write::RemoveFile { name } => {
                 self.files.remove(&name);
                 Ok(Written::Done)

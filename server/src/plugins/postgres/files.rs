@@ -4,7 +4,8 @@ use super::Postgres;
 use super::read::bounded;
 use crate::storage::*;
 
-type FileRow = (String, Option<i64>, String, Option<String>, i64, i64, i64, Option<i64>, bool);
+type FileRow =
+    (String, Option<i64>, String, Option<String>, i64, i64, i64, Option<i64>, bool, Option<String>);
 
 impl Files for Postgres {
     fn file<'a>(&'a self, name: &'a str) -> StoreFut<'a, Option<File>> {
@@ -12,7 +13,7 @@ impl Files for Postgres {
             let sql =
                 "SELECT name, owner, title, media_type, size, (extract(epoch FROM created) * 1000)::bigint,
                            (extract(epoch FROM awaited_until) * 1000)::bigint,
-                           (extract(epoch FROM expires) * 1000)::bigint, stored
+                           (extract(epoch FROM expires) * 1000)::bigint, stored, blob
                        FROM file WHERE name = $1";
             let row: Option<FileRow> = self.pool.one(|| sqlx::query_as(sql).bind(name)).await?;
             Ok(row.map(file))
@@ -28,7 +29,7 @@ impl Files for Postgres {
         Box::pin(async move {
             let sql = "SELECT name, owner, title, media_type, size, (extract(epoch FROM created) * 1000)::bigint,
                            (extract(epoch FROM awaited_until) * 1000)::bigint,
-                           (extract(epoch FROM expires) * 1000)::bigint, stored
+                           (extract(epoch FROM expires) * 1000)::bigint, stored, blob
                        FROM file WHERE name > $1 AND ($2::bigint IS NULL OR owner = $2) ORDER BY name LIMIT $3";
             let (owner, limit) = (owner.map(|owner| owner.0 as i64), bounded(limit));
             let query = || sqlx::query_as(sql).bind(after).bind(owner).bind(limit);
@@ -82,7 +83,7 @@ impl Files for Postgres {
 }
 
 fn file(row: FileRow) -> File {
-    let (name, owner, title, media_type, size, created, awaited_until, expires, stored) = row;
+    let (name, owner, title, media_type, size, created, awaited_until, expires, stored, blob) = row;
     File {
         name,
         owner: owner.map(|owner| AccountNumber(owner as u64)),
@@ -93,5 +94,6 @@ fn file(row: FileRow) -> File {
         awaited_until: awaited_until as u64,
         expires: expires.map(|time| time as u64),
         stored,
+        blob,
     }
 }

@@ -203,10 +203,11 @@ const INSERTS: [(&str, &str); 9] = [
     ),
     (
         "file",
-        "INSERT INTO file (name, owner, title, media_type, size, created, awaited_until, expires, stored)
-         SELECT name, owner, title, media_type, size, created, awaited_until, expires, stored <> 0
+        "INSERT INTO file (name, owner, title, media_type, size, created, awaited_until, expires, stored, blob)
+         SELECT name, owner, title, media_type, size, created, awaited_until, expires, stored <> 0, blob
          FROM json_to_recordset($1::json) AS r (name text, owner bigint, title text, media_type text,
-             size bigint, created timestamptz, awaited_until timestamptz, expires timestamptz, stored integer)",
+             size bigint, created timestamptz, awaited_until timestamptz, expires timestamptz, stored integer,
+             blob text)",
     ),
     (
         "shared_item",
@@ -250,8 +251,8 @@ const SUMS: [(&str, &str); 9] = [
     ),
     (
         "file",
-        "SELECT count(*), coalesce(sum(owner + size + stored::int + octet_length(title)
-             + coalesce(octet_length(media_type), 0)), 0)::bigint FROM file WHERE owner IS NOT NULL",
+        "SELECT count(*), coalesce(sum(coalesce(owner, 0) + size + stored::int + octet_length(title)
+             + coalesce(octet_length(media_type), 0) + coalesce(octet_length(blob), 0)), 0)::bigint FROM file",
     ),
     (
         "shared_item",

@@ -129,7 +129,9 @@ async fn apply_write(
             Ok(Written::Dropped(purge(connection, owner, before, limit).await?))
         }
         Write::GrantFile { file, quota } => files::grant(connection, file, quota).await,
-        Write::StoreFile { name, media_type } => files::store(connection, &name, media_type).await,
+        Write::StoreFile { name, blob, media_type } => {
+            files::store(connection, &name, &blob, media_type).await
+        }
         Write::RemoveFile { name } => files::remove(connection, &name).await,
         Write::Under { lease, .. } => Err(StoreError::lease_lost(lease.job.name()).into()),
     }

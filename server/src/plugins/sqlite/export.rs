@@ -214,11 +214,18 @@ const OWNED: [(&str, &str); 7] = [
         "file",
         "SELECT json_group_array(json_object('name', name, 'owner', owner, 'title', title,
              'media_type', media_type, 'size', size, 'created', created, 'awaited_until', awaited_until,
-             'expires', expires, 'stored', stored)) FROM file WHERE owner > ? AND owner <= ?",
+             'expires', expires, 'stored', stored, 'blob', blob)) FROM file WHERE owner > ? AND owner <= ?",
     ),
 ];
 
-const SHARED: [(&str, &str); 2] = [
+const SHARED: [(&str, &str); 3] = [
+    // Those that are nobody's any more: who forgot them would leave their blobs behind.
+    (
+        "file",
+        "SELECT json_group_array(json_object('name', name, 'owner', owner, 'title', title,
+             'media_type', media_type, 'size', size, 'created', created, 'awaited_until', awaited_until,
+             'expires', expires, 'stored', stored, 'blob', blob)) FROM file WHERE owner IS NULL",
+    ),
     (
         "shared_item",
         "SELECT json_group_array(json_object('place', place, 'collection', collection, 'key', key,
@@ -258,11 +265,10 @@ const SUMS: [(&str, &str); 9] = [
         "SELECT count(*), coalesce(sum(owner + octet_length(collection) + octet_length(key) + octet_length(value)), 0)
          FROM item",
     ),
-    // Those that are nobody's any more are to go: they stay behind.
     (
         "file",
-        "SELECT count(*), coalesce(sum(owner + size + stored + octet_length(title)
-             + coalesce(octet_length(media_type), 0)), 0) FROM file WHERE owner IS NOT NULL",
+        "SELECT count(*), coalesce(sum(coalesce(owner, 0) + size + stored + octet_length(title)
+             + coalesce(octet_length(media_type), 0) + coalesce(octet_length(blob), 0)), 0) FROM file",
     ),
     (
         "shared_item",

@@ -7,12 +7,14 @@ use super::failure::Named;
 use super::read::millis;
 use crate::storage::*;
 
-type FileRow = (String, Option<i64>, String, Option<String>, i64, String, String, Option<String>, bool);
+type FileRow =
+    (String, Option<i64>, String, Option<String>, i64, String, String, Option<String>, bool, Option<String>);
 
 impl Files for Sqlite {
     fn file<'a>(&'a self, name: &'a str) -> StoreFut<'a, Option<File>> {
         Box::pin(async move {
-            let sql = "SELECT name, owner, title, media_type, size, created, awaited_until, expires, stored
+            let sql =
+                "SELECT name, owner, title, media_type, size, created, awaited_until, expires, stored, blob
                        FROM file WHERE name = ?";
             let row: Option<FileRow> = self.one(sqlx::query_as(sql).bind(name)).await?;
             row.map(|row| file(row, &self.named)).transpose()
@@ -26,7 +28,8 @@ impl Files for Sqlite {
         limit: usize,
     ) -> StoreFut<'a, Vec<File>> {
         Box::pin(async move {
-            let sql = "SELECT name, owner, title, media_type, size, created, awaited_until, expires, stored
+            let sql =
+                "SELECT name, owner, title, media_type, size, created, awaited_until, expires, stored, blob
                        FROM file WHERE name > ?1 AND (?2 IS NULL OR owner = ?2) ORDER BY name LIMIT ?3";
             let query = sqlx::query_as(sql).bind(after).bind(owner.map(|owner| owner.0 as i64));
             let rows: Vec<FileRow> = self.all(query.bind(many(limit))).await?;
@@ -80,7 +83,7 @@ fn many(limit: usize) -> i64 {
 }
 
 fn file(row: FileRow, named: &Named) -> Result<File, StoreError> {
-    let (name, owner, title, media_type, size, created, awaited_until, expires, stored) = row;
+    let (name, owner, title, media_type, size, created, awaited_until, expires, stored, blob) = row;
     Ok(File {
         name,
         owner: owner.map(|owner| AccountNumber(owner as u64)),
@@ -91,5 +94,6 @@ fn file(row: FileRow, named: &Named) -> Result<File, StoreError> {
         awaited_until: millis(&awaited_until, named)?,
         expires: expires.map(|time| millis(&time, named)).transpose()?,
         stored,
+        blob,
     })
 }

@@ -21,10 +21,10 @@ pub async fn grant(connection: &mut PgConnection, file: File, quota: FileQuota) 
         return Err(StoreError::quota_reached().into());
     }
     sqlx::query(
-        "INSERT INTO file (name, owner, title, media_type, size, created, awaited_until, expires, stored)
+        "INSERT INTO file (name, owner, title, media_type, size, created, awaited_until, expires, stored, blob)
          VALUES ($1, $2, $3, $4, $5, 'epoch'::timestamptz + $6::bigint * interval '1 millisecond',
              'epoch'::timestamptz + $7::bigint * interval '1 millisecond',
-             'epoch'::timestamptz + $8::bigint * interval '1 millisecond', $9)",
+             'epoch'::timestamptz + $8::bigint * interval '1 millisecond', $9, $10)",
     )
     .bind(file.name)
     .bind(owner.0 as i64)
@@ -35,6 +35,7 @@ pub async fn grant(connection: &mut PgConnection, file: File, quota: FileQuota) 
     .bind(file.awaited_until as i64)
     .bind(file.expires.map(|time| time as i64))
     .bind(file.stored)
+    .bind(file.blob)
     .execute(connection)
     .await?;
     Ok(Written::Done)
@@ -43,13 +44,14 @@ pub async fn grant(connection: &mut PgConnection, file: File, quota: FileQuota) 
 pub async fn store(
     connection: &mut PgConnection,
     name: &str,
+    blob: &str,
     media_type: Option<String>,
 ) -> Result<Written, Failure> {
     let store = sqlx::query(
-        "UPDATE file SET stored = true, media_type = coalesce(media_type, $1)
-         WHERE name = $2 AND NOT stored AND owner IS NOT NULL",
+        "UPDATE file SET stored = true, blob = $1, media_type = coalesce(media_type, $2)
+         WHERE name = $3 AND NOT stored AND owner IS NOT NULL",
     );
-    match store.bind(media_type).bind(name).execute(connection).await?.rows_affected() {
+    match store.bind(blob).bind(media_type).bind(name).execute(connection).await?.rows_affected() {
         0 => Err(StoreError::no_slot(name).into()),
         _ => Ok(Written::Done),
     }

@@ -24,8 +24,8 @@ pub async fn grant(
         return Err(StoreError::quota_reached().into());
     }
     sqlx::query(
-        "INSERT INTO file (name, owner, title, media_type, size, created, awaited_until, expires, stored)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO file (name, owner, title, media_type, size, created, awaited_until, expires, stored, blob)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(file.name)
     .bind(owner.0 as i64)
@@ -36,6 +36,7 @@ pub async fn grant(
     .bind(format_utc(file.awaited_until))
     .bind(file.expires.map(format_utc))
     .bind(file.stored)
+    .bind(file.blob)
     .execute(connection)
     .await?;
     Ok(Written::Done)
@@ -44,13 +45,14 @@ pub async fn grant(
 pub async fn store(
     connection: &mut SqliteConnection,
     name: &str,
+    blob: &str,
     media_type: Option<String>,
 ) -> Result<Written, Failure> {
     let store = sqlx::query(
-        "UPDATE file SET stored = 1, media_type = ifnull(media_type, ?)
+        "UPDATE file SET stored = 1, blob = ?, media_type = ifnull(media_type, ?)
          WHERE name = ? AND stored = 0 AND owner IS NOT NULL",
     );
-    match store.bind(media_type).bind(name).execute(connection).await?.rows_affected() {
+    match store.bind(blob).bind(media_type).bind(name).execute(connection).await?.rows_affected() {
         0 => Err(StoreError::no_slot(name).into()),
         _ => Ok(Written::Done),
     }

@@ -73,6 +73,7 @@ async fn furnish(store: &Sqlite, jid: &str, contact: &str) -> AccountNumber {
         awaited_until: 2,
         expires: None,
         stored: false,
+        blob: None,
     };
     done(store, Write::GrantFile { file, quota: FileQuota { since: 0, files: 9, bytes: 99 } }).await;
     owner
