@@ -8,6 +8,8 @@
 pub mod archive;
 pub mod blobs;
 pub mod files;
+pub mod numbers;
+pub mod outbox;
 pub mod refusal;
 pub mod roster;
 pub mod subscription;
@@ -25,6 +27,7 @@ use xmpp_core::{BareJid, Jid};
 pub use archive::{Archive, Peer, Verified};
 pub use blobs::{BlobName, Blobs, Content, PutError, Usage};
 pub use files::{File, FileQuota, Files};
+pub use outbox::{Deleted, Outbox, OutboxRow, OutboxSize, Place};
 pub use roster::{Roster, RosterChange, RosterItem, RosterLimits, RosterVersion, Subscription};
 pub use write::{Write, Written};
 
@@ -209,7 +212,7 @@ pub struct Draft {
 }
 
 /// Everything durable. The reading traits above, and two ways to write.
-pub trait Store: Users + Rosters + OfflineQueue + Archive + Items + Files {
+pub trait Store: Users + Rosters + OfflineQueue + Archive + Items + Files + Outbox {
     /// Applies one write, durable when this returns. Concurrent writes share a commit.
     fn write<'a>(&'a self, write: Write) -> StoreFut<'a, Written>;
     /// Saves messages in one commit, all or none, durable when this returns. The ids increase in

@@ -18,6 +18,7 @@ mod files;
 #[cfg(feature = "sqlite")]
 pub mod import;
 mod link;
+mod outbox;
 mod pool;
 mod read;
 mod rows;

@@ -20,6 +20,7 @@ mod failure;
 mod files;
 mod load;
 mod open;
+mod outbox;
 mod packed;
 mod read;
 mod tail;
@@ -35,6 +36,7 @@ use sqlx::SqlitePool;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::storage::outbox::Gate;
 use crate::storage::*;
 use apply::Change;
 use books::Books;
@@ -54,6 +56,8 @@ pub struct Sqlite {
     /// Tells the writer that something was taken.
     due: Arc<Notify>,
     named: Named,
+    /// Shared with the writer.
+    gate: Option<Arc<Gate>>,
 }
 
 impl Sqlite {
@@ -63,12 +67,14 @@ impl Sqlite {
         let lock = open::lock(&options.path)?;
         let mut connection = open::open(&options, &named).await?;
         let start = load::load(&mut connection, &named).await?;
+        outbox::look(&mut connection, &options).await.map_err(|error| named.error(&error))?;
         let text = text::set_up(&mut connection, options.full_text, &named).await?;
         let readers = options.readers();
         let books = Arc::new(Mutex::new(Books::new(start.tail)));
         let due = Arc::new(Notify::new());
         let (sender, jobs) = mpsc::channel(options.waiting_writes.max(1));
         let waiting_bytes = options.waiting_bytes.clamp(1, Semaphore::MAX_PERMITS);
+        let gate = options.outbox.clone();
         let writer = Writer {
             options,
             named: named.clone(),
@@ -86,7 +92,7 @@ impl Sqlite {
         };
         tokio::spawn(writer.run());
         let room = Arc::new(Semaphore::new(waiting_bytes));
-        Ok(Sqlite { jobs: sender, room, waiting_bytes, readers, books, due, named })
+        Ok(Sqlite { jobs: sender, room, waiting_bytes, readers, books, due, named, gate })
     }
 
     async fn change(&self, change: Change) -> Result<Written, StoreError> {

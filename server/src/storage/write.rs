@@ -6,7 +6,9 @@ use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
 use super::subscription::{Effect, Verb};
-use super::{AccountNumber, File, FileQuota, Millis, RosterItem, RosterLimits, RosterVersion};
+use super::{
+    AccountNumber, Deleted, File, FileQuota, Millis, Place, RosterItem, RosterLimits, RosterVersion,
+};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Write {
@@ -134,6 +136,18 @@ pub enum Write {
     RemoveFile {
         name: String,
     },
+
+    /// The event stream has these rows of the outbox: exactly they are deleted. `Written::Deleted` says how many
+    /// were still there.
+    ConfirmEvents {
+        places: Vec<Place>,
+    },
+    /// Throws away rows of the outbox, the oldest first: those written earlier than `before`, and so many that
+    /// `keep_bytes` are left at most. `Written::Deleted` says what went.
+    DiscardEvents {
+        keep_bytes: u64,
+        before: Millis,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -145,4 +159,5 @@ pub enum Written {
     Effects(Vec<Effect>),
     Jids(Vec<Jid>),
     Dropped(u64),
+    Deleted(Deleted),
 }

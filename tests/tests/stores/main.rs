@@ -6,6 +6,7 @@ mod archives;
 mod files;
 mod items;
 mod messages;
+mod outbox;
 mod rosters;
 mod stage;
 mod subscriptions;

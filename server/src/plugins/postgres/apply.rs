@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::failure::{Failure, Meaning, Named, meaning};
 use super::link::{self, Options};
+use super::outbox;
 use super::pool::Pool;
 use crate::storage::{AccountNumber, Crowded, StoreError, StoreFut, Write, Written};
 
@@ -87,10 +88,12 @@ impl Inner {
     /// Nothing is written where only the question is whether it could be.
     async fn write(&self, write: Option<Write>) -> Result<Written, StoreError> {
         let (begun, is_probe) = (Instant::now(), write.is_none());
+        let told = write.as_ref().and_then(outbox::event);
         let outcome = self.try_write(write).await;
         if outcome.is_ok() && !is_probe {
             self.options.named.watch.committed(1, begun.elapsed());
         }
+        outbox::committed(&self.options, told, &outcome);
         outcome
     }
 
@@ -193,10 +196,13 @@ impl Inner {
             .bind(slot.number)
             .execute(&mut *connection)
             .await?;
-        match write {
-            Some(write) => apply(connection, &self.options.named, write).await,
-            None => Ok(Written::Done),
+        let Some(write) = write else { return Ok(Written::Done) };
+        let event = self.options.outbox.as_ref().and_then(|_| outbox::event(&write));
+        let written = apply(connection, &self.options.named, write).await?;
+        if let Some(event) = event {
+            outbox::put(connection, &event).await?;
         }
+        Ok(written)
     }
 
     /// The fate of a commit whose answer was lost (messages.md, rule 5).
@@ -272,6 +278,8 @@ async fn apply(connection: &mut PgConnection, named: &Named, write: Write) -> Re
         Write::GrantFile { file, quota } => files::grant(connection, file, quota).await,
         Write::StoreFile { name, media_type } => files::store(connection, &name, media_type).await,
         Write::RemoveFile { name } => files::remove(connection, &name).await,
+        Write::ConfirmEvents { places } => outbox::confirm(connection, &places).await,
+        Write::DiscardEvents { keep_bytes, before } => outbox::discard(connection, keep_bytes, before).await,
     }
 }
 

@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::failure::{Named, postgres};
+use crate::storage::outbox::Gate;
 use crate::storage::{StoreError, Unwatched};
 
 /// The oldest PostgreSQL that is known to do.
@@ -33,6 +34,8 @@ pub struct Options {
     /// then is refused.
     pub waiting_writes: usize,
     pub waiting_bytes: usize,
+    /// Lets events into the outbox. `None`: there is no event stream, and none are written.
+    pub outbox: Option<Arc<Gate>>,
 }
 
 impl Options {
@@ -63,6 +66,7 @@ impl Options {
             statement_limit: Duration::from_secs(10),
             waiting_writes: 16_384,
             waiting_bytes: 64 << 20,
+            outbox: None,
         })
     }
 }

@@ -11,7 +11,11 @@ use super::link::Opening;
 use crate::storage::StoreError;
 
 /// The schema, by version. A migration that was released is never changed.
-const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0004.sql"),
+];
 
 /// Which version a database has. One row.
 const VERSION_TABLE: &str = "\

@@ -12,6 +12,8 @@ use sqlx::SqliteConnection;
 
 use super::delete::purge;
 use super::failure::{Failure, Named};
+use super::outbox;
+use crate::storage::outbox::AccountEvent;
 use crate::storage::{AccountNumber, Millis, StoreError, Write, Written};
 
 /// A write of the server, or one of the store's own.
@@ -36,6 +38,14 @@ impl Change {
                 Write::PurgeArchive { before, .. } => Some(before),
                 _ => None,
             },
+            Change::ShareSecret { .. } | Change::Probe | Change::FindText => None,
+        }
+    }
+
+    /// What the event stream learns of it, once it is done.
+    pub fn event(&self, now: Millis) -> Option<AccountEvent> {
+        match self {
+            Change::Write(write) => AccountEvent::of(write, now),
             Change::ShareSecret { .. } | Change::Probe | Change::FindText => None,
         }
     }
@@ -127,6 +137,8 @@ async fn apply_write(
         Write::GrantFile { file, quota } => files::grant(connection, file, quota).await,
         Write::StoreFile { name, media_type } => files::store(connection, &name, media_type).await,
         Write::RemoveFile { name } => files::remove(connection, &name).await,
+        Write::ConfirmEvents { places } => outbox::confirm(connection, &places).await,
+        Write::DiscardEvents { keep_bytes, before } => outbox::discard(connection, keep_bytes, before).await,
     }
 }
 

@@ -51,7 +51,7 @@ impl Named {
         self.counted(StoreError::Unavailable("more writes wait for the disk than may wait".to_owned()))
     }
 
-    fn counted(&self, error: StoreError) -> StoreError {
+    pub fn counted(&self, error: StoreError) -> StoreError {
         self.watch.failed(&error);
         error
     }

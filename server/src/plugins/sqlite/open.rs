@@ -14,10 +14,15 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
 use super::failure::Named;
+use crate::storage::outbox::Gate;
 use crate::storage::{StoreError, Unwatched, Watch};
 
 /// The schema, by version. Only ever added to: a migration that was released is never changed.
-const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0004.sql"),
+];
 /// "MkDB": that the file is one of ours.
 const APPLICATION_ID: i64 = 0x4d6b_4442;
 /// Up to this size the whole file is checked at start, which takes a fraction of a second.
@@ -40,6 +45,8 @@ pub struct Options {
     pub readers: u32,
     /// Whether archives can be searched by words.
     pub full_text: bool,
+    /// Lets events into the outbox. `None`: there is no event stream, and none are written.
+    pub outbox: Option<Arc<Gate>>,
     /// Who is told how it goes.
     pub watch: Arc<dyn Watch>,
 }
@@ -54,6 +61,7 @@ impl Options {
             waiting_bytes: 64 << 20,
             readers: 4,
             full_text: false,
+            outbox: None,
             watch: Arc::new(Unwatched),
         }
     }
