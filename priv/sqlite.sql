@@ -148,6 +148,7 @@ CREATE TABLE file (
 CREATE INDEX file_of_owner ON file (owner, created);
 CREATE INDEX file_expiring ON file (expires) WHERE expires IS NOT NULL;
 CREATE INDEX file_awaited ON file (awaited_until) WHERE stored = 0;
+-- Leases of jobs: a file has one server, which keeps them in its memory.
 
-PRAGMA application_id = 1298875458; PRAGMA user_version = 2;
+PRAGMA application_id = 1298875458; PRAGMA user_version = 3;
 COMMIT;

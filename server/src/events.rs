@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 pub use form::{Former, Passed, Passing, SCHEMA, Shown};
 pub use offers::Offers;
@@ -48,9 +49,10 @@ pub struct Events {
     /// What waits longer goes.
     max_age: Duration,
     /// Of this process, as leases know it.
-    holder: String,
+    holder: Arc<str>,
     /// While this server is the one that relays. A plain lock: no section of it waits for anything.
     lease: Mutex<Option<Lease>>,
+    running: Mutex<Option<JoinHandle<()>>>,
     pub offers: Arc<Offers>,
 }
 
@@ -78,20 +80,28 @@ impl Events {
             metrics,
             bounds: settings.bounds,
             max_age: settings.max_age,
-            holder: format!("{}/{:016x}", std::process::id(), rand::random::<u64>()),
+            holder: crate::jobs::holder(),
             lease: Mutex::new(None),
+            running: Mutex::new(None),
             offers,
         })
     }
 
-    /// Until `stop` resolves: tells the stream what is in the outbox and what is offered.
-    pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
-        let work = async {
-            tokio::join!(self.relay(), self.keep(), self.offers.send(&self.former, &*self.stream));
-        };
-        tokio::select! {
-            () = work => {}
-            () = stop => {}
+    /// From now on the stream is told what is in the outbox, and what is offered.
+    pub fn start(self: &Arc<Self>) {
+        let events = self.clone();
+        let running = tokio::spawn(async move {
+            tokio::join!(events.relay(), events.keep(), events.offers.send(&events.former, &*events.stream));
+        });
+        *self.running.lock() = Some(running);
+    }
+
+    /// What is in the outbox stays there for the next start.
+    pub async fn stop(&self) {
+        let running = self.running.lock().take();
+        if let Some(running) = running {
+            running.abort();
+            let _ = running.await;
         }
         // Another may go on at once.
         let lease = self.lease.lock().take();

@@ -16,14 +16,16 @@ use crate::c2s::listener::{Listener, listen};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::directory::Directory;
+use crate::events::{self, Events};
 use crate::http::{self, Http};
+use crate::jobs::{self, Turn};
 use crate::modules::{self, Parts};
 use crate::passwords::Passwords;
 use crate::plugins;
 use crate::retention;
 use crate::router::{Domain, Domains, Router, Save, StanzaIds};
 use crate::session::End;
-use crate::storage::{Store, StoreError};
+use crate::storage::{Job, Store, StoreError};
 use crate::telemetry::health::{Condition, Health};
 use crate::telemetry::http::Shown;
 use crate::telemetry::labels::Queue;
@@ -41,12 +43,16 @@ pub struct Node {
     pub c2s: Arc<C2s>,
     pub directory: Arc<Directory>,
     pub uploads: Arc<Uploads>,
+    /// What moves events, where there is an event stream.
+    pub events: Option<Arc<Events>>,
     http: Arc<Http>,
     pub tls: Arc<Tls>,
     pub metrics: Arc<Metrics>,
     pub health: Health,
     pub data_dir: PathBuf,
     pub started: Instant,
+    /// By which the store knows this node where it holds a lease.
+    holder: Arc<str>,
     /// As it is now; shared with the modules.
     config: Arc<ArcSwap<Config>>,
     stopping: watch::Sender<bool>,
@@ -71,6 +77,7 @@ pub enum StartError {
     },
     Store(StoreError),
     Modules(Vec<String>),
+    Events(String),
     Certificates(Vec<CertificateError>),
     /// A port cannot be listened on.
     Listen {
@@ -123,6 +130,7 @@ impl Node {
         ));
         let live = Arc::new(ArcSwap::new(config.clone()));
         let directory = Arc::new(Directory::new(&router, passwords.clone(), live.clone()));
+        let events = events(&config, &store, StanzaIds::new(&stanza_id_key), &metrics)?;
         let uploads = uploads(&live, data_dir, &store, clock, &directory).await?;
         let parts = Parts {
             config: config.clone(),
@@ -130,6 +138,7 @@ impl Node {
             store: store.clone(),
             directory: directory.clone(),
             uploads: uploads.clone(),
+            events: events.as_ref().map(|events| events.offers.clone()),
         };
         router.set_host(modules::install(&parts).map_err(StartError::Modules)?);
 
@@ -147,12 +156,14 @@ impl Node {
             c2s,
             directory,
             uploads,
+            events,
             http,
             tls,
             metrics,
             health,
             data_dir: data_dir.to_owned(),
             started: Instant::now(),
+            holder: jobs::holder(),
             config: live,
             stopping,
             store_is_well,
@@ -193,7 +204,8 @@ impl Node {
             let shown = Shown { metrics: self.metrics.clone(), look: Arc::new(look) };
             tokio::spawn(crate::telemetry::http::serve(listener, shown, self.health.clone()));
         }
-        tokio::spawn(self.uploads.clone().clean());
+        tokio::spawn(self.uploads.clone().clean(self.turn(Job::Expiry)));
+        self.events.iter().for_each(Events::start);
         tokio::spawn(self.tls.clone().watch());
         tokio::spawn(self.clone().look_around());
         tokio::spawn(self.clone().keep_archives_short());
@@ -254,6 +266,9 @@ impl Node {
             tracing::warn!(left = self.router.sessions.len(), "some sessions did not end in time");
         }
         let _ = tokio::time::timeout(LAST_READS, self.without_connections()).await;
+        if let Some(events) = &self.events {
+            events.stop().await;
+        }
         self.router.store.close().await;
     }
 
@@ -276,18 +291,36 @@ impl Node {
         length(Queue::Hashing, self.c2s.passwords.waiting());
     }
 
-    /// Once a day.
+    fn turn(&self, job: Job) -> Turn {
+        Turn::new(self.router.store.clone(), job, self.holder.clone())
+    }
+
+    /// Once a day, and soon after it has become this node's turn.
     async fn keep_archives_short(self: Arc<Self>) {
         tokio::time::sleep(retention::AFTER_START).await;
+        let mut turn = self.turn(Job::Retention);
+        let mut done: Option<Instant> = None;
         while !self.is_stopping() {
-            let config = self.config.load_full();
-            match retention::keep(&*self.router.store, &config, self.router.now()).await {
-                Ok(0) => {}
-                Ok(dropped) => tracing::info!(dropped, "old messages went from archives"),
-                Err(error) => tracing::warn!(%error, "old messages stay in archives until tomorrow"),
+            // It is kept between two rounds, so that not every node makes one a day.
+            let is_mine = turn.take().await.is_ok_and(|lease| lease.is_some());
+            if is_mine && done.is_none_or(|done| done.elapsed() >= retention::EVERY) {
+                done = Some(Instant::now());
+                let config = self.config.load_full();
+                match retention::keep(&mut turn, &config, self.router.now()).await {
+                    Ok(0) => {}
+                    Ok(dropped) => tracing::info!(dropped, "old messages went from archives"),
+                    Err(error) => {
+                        turn.forget();
+                        tracing::warn!(%error, "old messages stay in archives until tomorrow");
+                    }
+                }
+            } else if !is_mine {
+                done = None;
             }
-            tokio::time::sleep(retention::EVERY).await;
+            let stopped = self.until_asked_to_stop();
+            let _ = tokio::time::timeout(jobs::ASK_EVERY, stopped).await;
         }
+        turn.give_back().await;
     }
 
     /// Asks the store how it is.
@@ -315,6 +348,21 @@ fn domains(config: &Config) -> Domains {
         default: hosts.first().map(|host| host.as_str().to_owned()).unwrap_or_default(),
         by_name: hosts.iter().map(|host| (host.as_str().to_owned(), domain(host.as_str()))).collect(),
     }
+}
+
+fn events(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    ids: StanzaIds,
+    metrics: &Metrics,
+) -> Result<Option<Arc<Events>>, StartError> {
+    let Some(stream) = plugins::open_events(config).map_err(StartError::Events)? else { return Ok(None) };
+    let settings = events::Settings {
+        bounds: plugins::outbox_bounds(config),
+        max_age: Duration::from_secs(u64::from(config.outbox.max_days) * 86_400),
+        buffer_events: config.storage.kafka.buffer_events as usize,
+    };
+    Ok(Some(Events::new(store.clone(), stream, ids, metrics.events.clone(), settings)))
 }
 
 async fn uploads(
@@ -359,6 +407,7 @@ impl std::fmt::Display for StartError {
             ),
             StartError::Store(error) => error.fmt(f),
             StartError::Modules(errors) => f.write_str(&errors.join("\n")),
+            StartError::Events(error) => f.write_str(error),
             StartError::Certificates(errors) => {
                 let lines: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
                 f.write_str(&lines.join("\n"))

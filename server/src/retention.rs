@@ -1,11 +1,12 @@
 //! What archives keep for how long: once a day the oldest messages go that are older than
-//! `modules.mam.retention_days`, a slice at a time.
+//! `modules.mam.retention_days`, a slice at a time. One server does it for all that share a store.
 
 use std::time::Duration;
 
 use xmpp_core::BareJid;
 
 use crate::config::Config;
+use crate::jobs::Turn;
 use crate::storage::{Account, AccountNumber, Millis, Store, StoreError, Write, Written};
 
 pub const DAY: Millis = 24 * 60 * 60 * 1000;
@@ -18,29 +19,41 @@ const SLICE: u32 = 256;
 /// Accounts that are read from the store at one time.
 const ACCOUNTS: usize = 200;
 
-/// Does it for all domains. Gives how many entries went.
-pub async fn keep(store: &dyn Store, config: &Config, now: Millis) -> Result<u64, StoreError> {
+/// Does it for all domains, as long as it is this server's turn. Gives how many entries went.
+pub async fn keep(turn: &mut Turn, config: &Config, now: Millis) -> Result<u64, StoreError> {
+    let store = turn.store.clone();
     let mut dropped = 0;
     for host in &config.general.hosts {
         let Some(days) = config.retention_days(host.as_str()).at_most() else { continue };
         let before = now.saturating_sub(days.saturating_mul(DAY));
-        let mut accounts = Accounts::of(store, host.as_str());
+        let mut accounts = Accounts::of(&*store, host.as_str());
         while let Some(account) = accounts.next().await? {
-            dropped += purge(store, account.number, before).await?;
+            loop {
+                let Some(lease) = turn.take().await? else { return Ok(dropped) };
+                let write = Box::new(slice(account.number, before));
+                match store.write(Write::Under { lease, write }).await? {
+                    Written::Dropped(count) if count > 0 => dropped += count,
+                    _ => break,
+                }
+            }
         }
     }
     Ok(dropped)
 }
 
-/// Drops what came into an account's archive before then. Gives how many entries went.
+/// Drops what came into an account's archive before then, at an operator's word. Gives how many entries went.
 pub async fn purge(store: &dyn Store, owner: AccountNumber, before: Millis) -> Result<u64, StoreError> {
     let mut dropped = 0;
     loop {
-        match store.write(Write::PurgeArchive { owner, before, limit: SLICE }).await? {
+        match store.write(slice(owner, before)).await? {
             Written::Dropped(count) if count > 0 => dropped += count,
             _ => return Ok(dropped),
         }
     }
+}
+
+fn slice(owner: AccountNumber, before: Millis) -> Write {
+    Write::PurgeArchive { owner, before, limit: SLICE }
 }
 
 /// The accounts of a domain, one after the other.
@@ -71,10 +84,12 @@ impl<'a> Accounts<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::plugins::memory::Memory;
     use crate::storage::archive::{End, Filter};
-    use crate::storage::{Archive, Draft, MessageId, OfflineQueue, Owner, Peer, Role};
+    use crate::storage::{Archive, Draft, Job, MessageId, OfflineQueue, Owner, Peer, Role};
 
     const NOW: Millis = 1_795_261_800_000;
 
@@ -110,7 +125,7 @@ mod tests {
             [[domain]]\nname = 'b.example'\nmodules.mam.retention_days = 10
             [[domain]]\nname = 'c.example'\nmodules.mam.retention_days = 'none'";
         let config = crate::config::parse(text, std::path::Path::new("test"), &[]).expect("a configuration");
-        let store = Memory::new();
+        let store = Arc::new(Memory::new());
         let mut accounts = Vec::new();
         for host in ["a.example", "b.example", "c.example"] {
             let pair = (
@@ -122,12 +137,19 @@ mod tests {
         }
         // What is exactly as old as that stays.
         let dropped = 2 * (1_000 - 401) + 2 * (1_000 - 11);
-        assert_eq!(keep(&store, &config, NOW).await, Ok(dropped));
+        let turn = |holder: &str| Turn::new(store.clone(), Job::Retention, holder.into());
+        let (mut turn, mut another) = (turn("one"), turn("another"));
+        assert_eq!(keep(&mut turn, &config, NOW).await, Ok(dropped));
         for ((romeo, juliet), kept) in accounts.into_iter().zip([401, 11, 1_000]) {
             assert_eq!((left(&store, romeo).await, left(&store, juliet).await), (kept, kept));
             let waiting = store.waiting(juliet, MessageId(0), 9_999).await.expect("reads");
             assert_eq!(waiting.len(), 1_000);
         }
-        assert_eq!(keep(&store, &config, NOW).await, Ok(0));
+        assert_eq!(keep(&mut turn, &config, NOW).await, Ok(0));
+        // Another server does nothing until it is its turn.
+        let later = NOW + DAY;
+        assert_eq!(keep(&mut another, &config, later).await, Ok(0));
+        turn.give_back().await;
+        assert_eq!(keep(&mut another, &config, later).await, Ok(4));
     }
 }

@@ -7,7 +7,9 @@
 
 pub mod archive;
 pub mod blobs;
+pub mod events;
 pub mod files;
+pub mod leases;
 pub mod numbers;
 pub mod outbox;
 pub mod refusal;
@@ -27,6 +29,7 @@ use xmpp_core::{BareJid, Jid};
 pub use archive::{Archive, Peer, Verified};
 pub use blobs::{BlobName, Blobs, Content, PutError, Usage};
 pub use files::{File, FileQuota, Files};
+pub use leases::{Job, Lease, Leases};
 pub use outbox::{Deleted, Outbox, OutboxRow, OutboxSize, Place};
 pub use roster::{Roster, RosterChange, RosterItem, RosterLimits, RosterVersion, Subscription};
 pub use write::{Write, Written};
@@ -212,7 +215,7 @@ pub struct Draft {
 }
 
 /// Everything durable. The reading traits above, and two ways to write.
-pub trait Store: Users + Rosters + OfflineQueue + Archive + Items + Files + Outbox {
+pub trait Store: Users + Rosters + OfflineQueue + Archive + Items + Files + Leases + Outbox {
     /// Applies one write, durable when this returns. Concurrent writes share a commit.
     fn write<'a>(&'a self, write: Write) -> StoreFut<'a, Written>;
     /// Saves messages in one commit, all or none, durable when this returns. The ids increase in
@@ -243,6 +246,8 @@ pub trait Watch: Send + Sync + std::fmt::Debug {
 pub enum Crowded {
     Writes,
     Bytes,
+    /// What waits for the event stream.
+    Outbox,
 }
 
 /// Nobody is told.

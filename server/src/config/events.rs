@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::values::Secret;
 use super::words::words;
+use crate::storage::events::Topic;
 
 settings! {
     /// The event stream: topics of an Apache Kafka, of which others learn what happens here.
@@ -54,6 +55,21 @@ settings! {
         restart room: TopicName = TopicName::of("meerkat.room");
         /// Accounts that are made, removed, banned, or given another password.
         restart account: TopicName = TopicName::of("meerkat.account");
+    }
+}
+
+impl KafkaTopics {
+    pub fn all(&self) -> [(Topic, &TopicName); 8] {
+        [
+            (Topic::MessageAccepted, &self.message_accepted),
+            (Topic::MessageArchived, &self.message_archived),
+            (Topic::MessageDelivered, &self.message_delivered),
+            (Topic::Push, &self.push),
+            (Topic::Presence, &self.presence),
+            (Topic::Session, &self.session),
+            (Topic::Room, &self.room),
+            (Topic::Account, &self.account),
+        ]
     }
 }
 
@@ -163,7 +179,8 @@ mod tests {
         for text in ["127.0.0.1:9092", "kafka-0.kafka.svc:19094", "[::1]:9092"] {
             assert_eq!(text.parse::<Broker>().map(|broker| broker.to_string()), Ok(text.to_owned()));
         }
-        for text in ["", "kafka", ":9092", "kafka:", "kafka:0", "kafka:65536", "a,b:1", "[::1:1", "ssl://a:1"] {
+        for text in ["", "kafka", ":9092", "kafka:", "kafka:0", "kafka:65536", "a,b:1", "[::1:1", "ssl://a:1"]
+        {
             assert!(text.parse::<Broker>().is_err(), "{text}");
         }
     }

@@ -10,6 +10,7 @@ mod changes;
 mod check;
 mod environment;
 mod error;
+mod events;
 mod limits;
 mod locate;
 mod modules;
@@ -29,6 +30,7 @@ use std::path::Path;
 
 pub use changes::{Change, diff, reloaded};
 pub use error::{Fault, Origin, Problem, Problems};
+pub use events::*;
 pub use limits::Limits;
 pub use locate::{config_file, data_dir, usual_data_dirs};
 pub use modules::*;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::values::{ALL_ADDRESSES, Secret};
 use super::words::words;
-use super::{Domain, Limit, Limits, LogFilter, Modules, Network, Tables};
+use super::{Domain, Kafka, Limit, Limits, LogFilter, Modules, Network, OutboxSettings, Tables};
 
 settings! {
     /// Everything that can be configured.
@@ -26,6 +26,8 @@ settings! {
         section messages: Messages = Messages::default();
         /// Where everything durable is kept.
         section storage: Storage = Storage::default();
+        /// What waits in the store until the event stream has it.
+        section outbox: OutboxSettings = OutboxSettings::default();
         /// What goes beyond RFC 6120 and 6121, one section per module.
         section modules: Modules = Modules::default();
         /// Settings of one served domain that differ from the general ones.
@@ -346,6 +348,8 @@ settings! {
         section postgres: Postgres = Postgres::default();
         /// The folder of uploads.
         section disk: Disk = Disk::default();
+        /// The event stream: topics of an Apache Kafka, of which others learn what happens here.
+        section kafka: Kafka = Kafka::default();
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
+use xmpp_core::date::format_utc;
 
 use crate::config::{self, Config};
 use crate::plugins::tools::{self, Status};
@@ -158,7 +159,7 @@ fn shown(status: &Status) -> Outcome {
         (found, _) => format!("{found}, the newest"),
     };
     let line = |name: &str, value: &str| format!("{name:<10}{value}");
-    let lines = vec![
+    let mut lines = vec![
         line("store", &format!("{}, {}", status.store, status.software)),
         line("place", &status.place),
         line("schema", &schema),
@@ -167,6 +168,10 @@ fn shown(status: &Status) -> Outcome {
         line("messages", &status.messages.to_string()),
         line("waiting", &status.waiting.to_string()),
     ];
+    lines.extend(status.leases.iter().map(|held| {
+        let since = format_utc(held.since);
+        line("job", &format!("{}: {} since {since}, epoch {}", held.job, held.holder, held.epoch))
+    }));
     Outcome { result: json(status), lines, is_bad: false }
 }
 

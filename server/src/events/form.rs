@@ -176,9 +176,17 @@ pub enum Passing {
         sessions: SmallVec<[Jid; 2]>,
     },
     /// A message waits, and nobody is there for it.
-    Push { message: Passed },
-    Presence { session: Jid, presence: Option<Shown> },
-    Session { session: Jid, opened: bool },
+    Push {
+        message: Passed,
+    },
+    Presence {
+        session: Jid,
+        presence: Option<Shown>,
+    },
+    Session {
+        session: Jid,
+        opened: bool,
+    },
 }
 
 /// A message, as far as its delivery is concerned.
@@ -243,7 +251,9 @@ impl Former {
 
 impl Passed {
     fn tell(&self, event: &mut Object) {
-        event.text("account", self.account.as_str()).text_or_null("from", self.from.as_ref().map(Jid::as_str));
+        event
+            .text("account", self.account.as_str())
+            .text_or_null("from", self.from.as_ref().map(Jid::as_str));
         event.text("type", self.type_).text_or_null("message_id", self.id.as_deref());
     }
 }

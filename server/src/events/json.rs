@@ -124,7 +124,10 @@ mod tests {
             assert_eq!(json["value"], value);
             assert_eq!((&json["none"], &json["number"]), (&serde_json::Value::Null, &serde_json::json!(-7)));
             assert_eq!(json["list"], serde_json::json!([value, "", value]));
-            assert_eq!((&json["map"][value], &json["yes"]), (&serde_json::json!(value), &serde_json::json!(true)));
+            assert_eq!(
+                (&json["map"][value], &json["yes"]),
+                (&serde_json::json!(value), &serde_json::json!(true))
+            );
         }
         assert_eq!(Object::new(0).finish(), b"{}");
     }

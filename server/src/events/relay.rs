@@ -188,10 +188,7 @@ impl Events {
     }
 
     async fn delete(&self, lease: &Lease, places: Vec<Place>) -> Turn {
-        let confirm = Write::Under {
-            lease: lease.clone(),
-            write: Box::new(Write::ConfirmEvents { places }),
-        };
+        let confirm = Write::Under { lease: lease.clone(), write: Box::new(Write::ConfirmEvents { places }) };
         match self.store.write(confirm).await {
             Ok(_) => Turn::Busy,
             Err(StoreError::Conflict(_)) => Turn::Lost,

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use xmpp_core::{BareJid, Jid};
 
 use crate::storage::archive::{End, Filter};
+use crate::storage::leases::OwnLeases;
 use crate::storage::outbox::{AccountEvent, Gate};
 use crate::storage::*;
 use state::State;
@@ -27,6 +28,7 @@ pub struct Memory {
     faults: Mutex<Faults>,
     /// Lets events into the outbox, where there is an event stream.
     gate: Option<Arc<Gate>>,
+    leases: OwnLeases,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -280,11 +282,24 @@ impl Items for Memory {
     }
 }
 
+impl Leases for Memory {
+    fn lease<'a>(&'a self, job: Job, holder: &'a str, time: Duration) -> StoreFut<'a, Option<Lease>> {
+        Box::pin(self.change(move |_| Ok(self.leases.lease(job, holder, time))))
+    }
+
+    fn release<'a>(&'a self, lease: &'a Lease) -> StoreFut<'a, ()> {
+        Box::pin(self.change(|_| {
+            self.leases.release(lease);
+            Ok(())
+        }))
+    }
+}
+
 impl Store for Memory {
     fn write<'a>(&'a self, write: Write) -> StoreFut<'a, Written> {
         Box::pin(self.change(move |state| {
             let event = self.gate.as_ref().and_then(|_| AccountEvent::of(&write, now()));
-            let written = state.apply(write)?;
+            let written = state.apply(&self.leases, write)?;
             if let Some(gate) = &self.gate {
                 let (rows, bytes) = event.map_or((0, 0), |event| state.put_event(&event));
                 gate.put(rows, bytes);

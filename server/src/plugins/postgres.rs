@@ -17,6 +17,7 @@ mod failure;
 mod files;
 #[cfg(feature = "sqlite")]
 pub mod import;
+mod leases;
 mod link;
 mod outbox;
 mod pool;

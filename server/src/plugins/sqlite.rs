@@ -30,12 +30,14 @@ mod verify;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use sqlx::SqlitePool;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::storage::leases::OwnLeases;
 use crate::storage::outbox::Gate;
 use crate::storage::*;
 use apply::Change;
@@ -58,6 +60,7 @@ pub struct Sqlite {
     named: Named,
     /// Shared with the writer.
     gate: Option<Arc<Gate>>,
+    leases: OwnLeases,
 }
 
 impl Sqlite {
@@ -92,7 +95,17 @@ impl Sqlite {
         };
         tokio::spawn(writer.run());
         let room = Arc::new(Semaphore::new(waiting_bytes));
-        Ok(Sqlite { jobs: sender, room, waiting_bytes, readers, books, due, named, gate })
+        Ok(Sqlite {
+            jobs: sender,
+            room,
+            waiting_bytes,
+            readers,
+            books,
+            due,
+            named,
+            leases: OwnLeases::default(),
+            gate,
+        })
     }
 
     async fn change(&self, change: Change) -> Result<Written, StoreError> {
@@ -116,9 +129,34 @@ impl Sqlite {
     }
 }
 
+impl Leases for Sqlite {
+    fn lease<'a>(
+        &'a self,
+        job: crate::storage::Job,
+        holder: &'a str,
+        time: Duration,
+    ) -> StoreFut<'a, Option<Lease>> {
+        Box::pin(async move { Ok(self.leases.lease(job, holder, time)) })
+    }
+
+    fn release<'a>(&'a self, lease: &'a Lease) -> StoreFut<'a, ()> {
+        Box::pin(async {
+            self.leases.release(lease);
+            Ok(())
+        })
+    }
+}
+
 impl Store for Sqlite {
     fn write<'a>(&'a self, write: Write) -> StoreFut<'a, Written> {
-        Box::pin(self.change(Change::Write(Box::new(write))))
+        Box::pin(async move {
+            let mut write = write;
+            while let Write::Under { lease, write: inner } = write {
+                self.leases.check(&lease)?;
+                write = *inner;
+            }
+            self.change(Change::Write(Box::new(write))).await
+        })
     }
 
     fn save<'a>(&'a self, drafts: Vec<Draft>) -> StoreFut<'a, Vec<MessageId>> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::config::{Config, MainStore};
 use crate::storage::StoreError;
+use crate::storage::leases::Held;
 
 /// How a database is.
 #[derive(Debug, Serialize)]
@@ -27,6 +28,8 @@ pub struct Status {
     pub messages: u64,
     /// Entries: a message waits for each of its owners apart.
     pub waiting: u64,
+    /// Which server does which of the jobs that one at a time does.
+    pub leases: Vec<Held>,
 }
 
 pub async fn status(config: &Config, data_dir: &Path) -> Result<Status, StoreError> {

@@ -58,6 +58,10 @@ impl StoreError {
         StoreError::Conflict(format!("there is no slot for {name}"))
     }
 
+    pub fn lease_lost(job: &str) -> StoreError {
+        StoreError::Conflict(format!("the lease of {job} is not held any more: another does this now"))
+    }
+
     pub fn closed() -> StoreError {
         StoreError::Unavailable("the store is closed".to_owned())
     }

@@ -7,7 +7,7 @@ use xmpp_core::{BareJid, Jid};
 
 use super::subscription::{Effect, Verb};
 use super::{
-    AccountNumber, Deleted, File, FileQuota, Millis, Place, RosterItem, RosterLimits, RosterVersion,
+    AccountNumber, Deleted, File, FileQuota, Lease, Millis, Place, RosterItem, RosterLimits, RosterVersion,
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -147,6 +147,12 @@ pub enum Write {
     DiscardEvents {
         keep_bytes: u64,
         before: Millis,
+    },
+
+    /// A part of a job: `Conflict`, and nothing is done, unless the lease is still held.
+    Under {
+        lease: Lease,
+        write: Box<Write>,
     },
 }
 

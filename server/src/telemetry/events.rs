@@ -1,11 +1,19 @@
 //! What is counted of the event stream. All of it stays at nothing where there is none.
 
-use std::sync::atomic::AtomicBool;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use prometheus_client::registry::Unit;
+use tokio::time::Instant;
 
 use super::instruments::{Counter, Gauge, Histogram};
 use super::metrics::DURATIONS;
+use super::page::Page;
+
+/// The same trouble in other words is not told again within this time.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct EventMetrics {
@@ -26,7 +34,7 @@ pub struct EventMetrics {
     /// From handing over a parcel of events until all of it was confirmed.
     pub publish_duration: Histogram,
     /// The trouble that was last told to the operator, until it is over.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<(String, Instant)>>,
 }
 
 impl Default for EventMetrics {
@@ -49,18 +57,45 @@ impl Default for EventMetrics {
 }
 
 impl EventMetrics {
-    /// True: this trouble is another than the last that was told.
+    /// True: this trouble is another than the last that was told, and it is worth telling.
     pub fn said(&self, why: &str) -> bool {
         let mut trouble = self.trouble.lock();
-        let is_new = trouble.as_deref() != Some(why);
-        if is_new {
-            *trouble = Some(why.to_owned());
+        let known = trouble.as_ref().is_some_and(|(told, at)| told == why || at.elapsed() < TOLD_AGAIN_AFTER);
+        if !known {
+            *trouble = Some((why.to_owned(), Instant::now()));
         }
-        is_new
+        !known
     }
 
     /// It is over. True: there was one.
     pub fn said_nothing(&self) -> bool {
         self.trouble.lock().take().is_some()
+    }
+
+    pub(super) fn tell(&self, page: &mut Page) -> fmt::Result {
+        let bytes = Some(Unit::Bytes);
+        let help = "Commits whose events wait in the outbox.";
+        page.gauge("meerkat_outbox_rows", help, None, self.outbox_rows.value())?;
+        let help = "What waits in the outbox for the event stream.";
+        page.gauge("meerkat_outbox", help, bytes, self.outbox_bytes.value())?;
+        let help = "Age of what has waited longest in the outbox.";
+        let age = self.outbox_age_millis.value() as f64 / 1_000.0;
+        page.gauge("meerkat_outbox_age", help, Some(Unit::Seconds), age)?;
+        let help = "1 while the outbox is full (outbox.max_bytes).";
+        page.gauge("meerkat_outbox_full", help, None, i64::from(self.outbox_full.load(Relaxed)))?;
+        let help = "Events of the outbox thrown away: it was full, or they were too old.";
+        page.counter("meerkat_outbox_dropped", help, None, self.dropped.value())?;
+        let help = "1 while the event stream takes what this server gives it.";
+        page.gauge("meerkat_events_stream_up", help, None, self.stream_up.value())?;
+        let help = "Events of the outbox handed to the event stream, repetitions included.";
+        page.counter("meerkat_events_produced", help, None, self.produced.value())?;
+        let help = "Events of the outbox that the event stream confirmed.";
+        page.counter("meerkat_events_confirmed", help, None, self.confirmed.value())?;
+        let help = "Events of the outbox that the event stream refused; they are sent again.";
+        page.counter("meerkat_events_failed", help, None, self.failed.value())?;
+        let help = "Events that may be lost and were (deliveries, pushes, presence, sessions).";
+        page.counter("meerkat_events_lost", help, None, self.lost.value())?;
+        let help = "From handing events to the stream until all of them were confirmed.";
+        page.histogram("meerkat_events_publish_duration", help, Some(Unit::Seconds), &self.publish_duration)
     }
 }

@@ -121,7 +121,7 @@ fn histograms_are_cumulative_and_end_with_everything() {
         assert_eq!(buckets.last(), Some(&(f64::INFINITY, single["_count"])), "{name}");
         assert!(single.contains_key("_sum"), "{name}");
     }
-    assert_eq!(histograms, 3);
+    assert_eq!(histograms, 4);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use xmpp_core::{Condition, Kind, StreamCondition, StreamError};
 
 use super::bound::Bound;
+use super::events::EventMetrics;
 use super::instruments::{Counter, Gauge, Histogram, Per};
 use super::labels::{Login, Queue, SessionState, StoreFailure};
 use super::page::{self, Page};
@@ -46,6 +47,8 @@ pub struct Metrics {
     pub stream_errors: Per<StreamCondition, Counter>,
     /// Stanza errors that the server itself answered.
     pub stanza_errors: Per<Condition, Counter>,
+    /// Of the event stream.
+    pub events: Arc<EventMetrics>,
     /// When each certificate expires, in seconds since 1970, by its file.
     certificate_expiry: Mutex<BTreeMap<String, i64>>,
     started: SystemTime,
@@ -70,6 +73,7 @@ impl Default for Metrics {
             refusals: Per::default(),
             stream_errors: Per::default(),
             stanza_errors: Per::default(),
+            events: Arc::default(),
             certificate_expiry: Mutex::default(),
             started: SystemTime::now(),
         }
@@ -81,7 +85,7 @@ const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 /// Bounds in nanoseconds.
-const DURATIONS: &[u64] = &[
+pub(super) const DURATIONS: &[u64] = &[
     10 * MICROSECOND,
     25 * MICROSECOND,
     50 * MICROSECOND,
@@ -188,6 +192,7 @@ impl Watch for Metrics {
         self.refused(match queue {
             Crowded::Writes => Bound::WaitingWrites,
             Crowded::Bytes => Bound::WaitingBytes,
+            Crowded::Outbox => Bound::MaxBytes,
         });
     }
 }
@@ -197,6 +202,7 @@ impl Collector for Metrics {
         let mut page = Page(encoder);
         self.traffic(&mut page)?;
         self.store(&mut page)?;
+        self.events.tell(&mut page)?;
         self.errors(&mut page)?;
         self.build_and_certificates(&mut page)?;
         self.process(&mut page)

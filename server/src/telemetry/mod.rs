@@ -4,6 +4,7 @@
 //! `health::Health`.
 
 pub mod bound;
+pub mod events;
 #[cfg(test)]
 mod exposition_tests;
 pub mod health;

@@ -5,6 +5,7 @@ use futures_util::stream;
 use xmpp_core::BareJid;
 
 use super::*;
+use crate::jobs::Turn;
 use crate::plugins::disk::Disk;
 use crate::plugins::memory::Memory;
 
@@ -53,6 +54,11 @@ impl Stage {
         coming.receive(Box::pin(stream::iter([Ok(Bytes::from_static(content.as_bytes()))]))).await
     }
 
+    async fn remove_due(&self) -> Result<u64, StoreError> {
+        let mut turn = Turn::new(self.store.clone(), Job::Expiry, "this server".into());
+        self.uploads.remove_due(&mut turn).await
+    }
+
     async fn is_there(&self, name: &str) -> bool {
         self.uploads.find(name, "a.txt").await.expect("a store").is_some()
     }
@@ -71,11 +77,11 @@ async fn a_file_is_there_until_it_expires() {
     assert!(!stage.is_there(&slot.0).await, "nothing was put into it yet");
     stage.put(&slot, "hi").await.expect("its own slot");
     assert!(stage.is_there(&slot.0).await);
-    assert_eq!(stage.uploads.remove_due().await, Ok(0));
+    assert_eq!(stage.remove_due().await, Ok(0));
     tokio::time::advance(Duration::from_secs(30 * 24 * 3600)).await;
     assert!(!stage.is_there(&slot.0).await, "even before it is cleared away");
     assert_eq!(stage.blobs(), 1);
-    assert_eq!(stage.uploads.remove_due().await, Ok(1));
+    assert_eq!(stage.remove_due().await, Ok(1));
     assert_eq!((stage.blobs(), stage.store.file(&slot.0).await), (0, Ok(None)));
 }
 
@@ -107,9 +113,9 @@ async fn a_slot_is_used_once_in_its_time_and_by_who_has_it() {
     tokio::time::advance(Duration::from_secs(301)).await;
     assert_eq!(stage.put(&other, "hi").await, Err(Refused::Expired));
     // What was awaited in vain is forgotten, with a grace for what began in time.
-    assert_eq!(stage.uploads.remove_due().await, Ok(0));
+    assert_eq!(stage.remove_due().await, Ok(0));
     tokio::time::advance(UPLOAD_TIME).await;
-    assert_eq!(stage.uploads.remove_due().await, Ok(1));
+    assert_eq!(stage.remove_due().await, Ok(1));
     assert!(stage.is_there(&slot.0).await);
 }
 
@@ -150,7 +156,7 @@ async fn an_account_takes_its_files_with_it() {
     assert!(!stage.is_there(&done.0).await, "even before it is cleared away");
     let content = stream::iter([Ok(Bytes::from_static(b"hi"))]);
     assert_eq!(coming.receive(Box::pin(content)).await, Err(Refused::Expired));
-    assert_eq!(stage.uploads.remove_due().await, Ok(2));
+    assert_eq!(stage.remove_due().await, Ok(2));
     assert_eq!(stage.blobs(), 0);
     assert_eq!(stage.store.file_usage(None).await, Ok(Usage::default()));
 }

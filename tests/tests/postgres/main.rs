@@ -2,6 +2,7 @@
 
 mod copy;
 mod faults;
+mod leases;
 mod schema;
 mod stage;
 mod together;

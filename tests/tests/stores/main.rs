@@ -5,6 +5,7 @@ mod agree;
 mod archives;
 mod files;
 mod items;
+mod leases;
 mod messages;
 mod outbox;
 mod rosters;

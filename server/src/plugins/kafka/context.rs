@@ -49,7 +49,8 @@ impl State {
 
     /// Why an event was refused, in a sentence.
     pub fn refusal(&self, topic: Topic, bytes: usize, error: &KafkaError) -> String {
-        let name = self.topics.iter().find(|(known, _)| *known == topic).and_then(|(_, name)| name.as_deref());
+        let name =
+            self.topics.iter().find(|(known, _)| *known == topic).and_then(|(_, name)| name.as_deref());
         words::refusal(&self.brokers, topic, name.unwrap_or_default(), bytes, error)
     }
 

@@ -44,6 +44,8 @@ pub fn trouble(brokers: &str, error: &KafkaError, reason: &str) -> Option<String
         Code::BrokerTransportFailure => "storage.kafka.brokers",
         _ => return None,
     };
+    // How long it took and how often it was said before would make a new sentence of each.
+    let reason = reason.split(" (after ").next().unwrap_or(reason);
     Some(format!("Kafka at {brokers} ({keys}) cannot be reached: {reason}"))
 }
 

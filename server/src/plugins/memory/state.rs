@@ -9,6 +9,7 @@ use xmpp_core::{BareJid, Jid};
 use super::outbox::Rows;
 use super::roster::OwnRoster;
 use crate::storage::archive::{Filter, words};
+use crate::storage::leases::OwnLeases;
 use crate::storage::*;
 
 #[derive(Default)]
@@ -64,7 +65,7 @@ impl State {
         self.accounts.get(self.numbers.get(&owner)?)
     }
 
-    pub fn apply(&mut self, write: Write) -> Result<Written, StoreError> {
+    pub fn apply(&mut self, leases: &OwnLeases, write: Write) -> Result<Written, StoreError> {
         match write {
             Write::CreateAccount { jid, secrets, time, roster_epoch } => {
                 self.create_account(jid, secrets, time, roster_epoch)
@@ -122,6 +123,10 @@ impl State {
             Write::ConfirmEvents { places } => Ok(Written::Deleted(self.outbox.confirm(&places))),
             Write::DiscardEvents { keep_bytes, before } => {
                 Ok(Written::Deleted(self.outbox.discard(keep_bytes, before)))
+            }
+            Write::Under { lease, write } => {
+                leases.check(&lease)?;
+                self.apply(leases, *write)
             }
         }
     }

@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::failure::{Failure, Meaning, Named, meaning};
+use super::leases;
 use super::link::{self, Options};
 use super::outbox;
 use super::pool::Pool;
@@ -196,7 +197,11 @@ impl Inner {
             .bind(slot.number)
             .execute(&mut *connection)
             .await?;
-        let Some(write) = write else { return Ok(Written::Done) };
+        let Some(mut write) = write else { return Ok(Written::Done) };
+        while let Write::Under { lease, write: inner } = write {
+            leases::check(connection, &lease).await?;
+            write = *inner;
+        }
         let event = self.options.outbox.as_ref().and_then(|_| outbox::event(&write));
         let written = apply(connection, &self.options.named, write).await?;
         if let Some(event) = event {
@@ -230,6 +235,7 @@ struct Failed {
     said: StoreError,
 }
 
+/// What is done under a lease comes without it, once that is checked.
 async fn apply(connection: &mut PgConnection, named: &Named, write: Write) -> Result<Written, Failure> {
     match write {
         Write::CreateAccount { jid, secrets, time, roster_epoch } => {
@@ -280,6 +286,7 @@ async fn apply(connection: &mut PgConnection, named: &Named, write: Write) -> Re
         Write::RemoveFile { name } => files::remove(connection, &name).await,
         Write::ConfirmEvents { places } => outbox::confirm(connection, &places).await,
         Write::DiscardEvents { keep_bytes, before } => outbox::discard(connection, keep_bytes, before).await,
+        Write::Under { lease, .. } => Err(StoreError::lease_lost(lease.job.name()).into()),
     }
 }
 

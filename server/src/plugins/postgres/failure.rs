@@ -92,6 +92,7 @@ impl Named {
             }
             // Index or data corrupted.
             code if code.starts_with("XX") && code != "XX000" => self.damaged(message),
+            LEASE_LOST => StoreError::Conflict(message.to_owned()),
             // A value that it does not take, or one that contradicts what is there.
             code if code.starts_with("22") || code.starts_with("23") => {
                 StoreError::Conflict(format!("{place} refuses it: {message}"))
@@ -128,6 +129,8 @@ fn short(error: &sqlx::Error) -> String {
     }
 }
 
+/// Raised by meerkat_check_lease.
+const LEASE_LOST: &str = "MK002";
 // https://www.postgresql.org/docs/15/errcodes-appendix.html
 const SERIALIZATION_FAILURE: &str = "40001";
 const DEADLOCK_DETECTED: &str = "40P01";

@@ -4,7 +4,7 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
 use super::link::{self, Opening, Options};
-use super::schema;
+use super::{leases, schema};
 use crate::plugins::tools::Status;
 use crate::storage::StoreError;
 
@@ -25,6 +25,10 @@ pub async fn status(options: &Options) -> Result<Status, StoreError> {
         let found: Vec<i64> = sqlx::query_scalar(sql).fetch_one(&mut connection).await.map_err(error)?;
         counts.iter_mut().zip(found).for_each(|(count, found)| *count = found);
     }
+    let leases = match schema.found {
+        ..LEASES => Vec::new(),
+        _ => leases::held(&mut connection).await.map_err(error)?,
+    };
     let [accounts, messages, waiting] = counts.map(|count| count as u64);
     Ok(Status {
         store: "postgres",
@@ -36,8 +40,12 @@ pub async fn status(options: &Options) -> Result<Status, StoreError> {
         accounts,
         messages,
         waiting,
+        leases,
     })
 }
+
+/// The schema from which on there are leases.
+const LEASES: i32 = 3;
 
 pub async fn migrate(options: &Options) -> Result<(), StoreError> {
     let connection = link::connect(options).await.map_err(Opening::error)?;

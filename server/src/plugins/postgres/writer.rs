@@ -24,7 +24,7 @@ use super::books::Books;
 use super::chores::Closing;
 use super::failure::{Meaning, meaning};
 use super::link::{self, Options};
-use crate::storage::{Draft, MessageId, Millis, StoreError};
+use crate::storage::{Crowded, Draft, MessageId, Millis, StoreError};
 
 /// A commit has at most so many savings, messages or bytes of stanzas, and one saving more.
 const COMMIT_JOBS: usize = 512;
@@ -177,6 +177,7 @@ impl Writer {
     fn admitted(&self, savings: Vec<Saving>) -> Vec<Saving> {
         let refused = self.options.outbox.as_ref().and_then(|gate| gate.admit().err());
         let Some(error) = refused.filter(|_| !savings.is_empty()) else { return savings };
+        self.options.named.watch.crowded(Crowded::Outbox);
         let error = self.options.named.counted(error);
         savings.into_iter().for_each(|saving| answer_with(saving.answer, Err(error.clone())));
         Vec::new()

@@ -78,6 +78,7 @@ pub async fn apply(
     }
 }
 
+/// What is done under a lease comes without it, once that is checked.
 async fn apply_write(
     connection: &mut SqliteConnection,
     named: &Named,
@@ -139,6 +140,7 @@ async fn apply_write(
         Write::RemoveFile { name } => files::remove(connection, &name).await,
         Write::ConfirmEvents { places } => outbox::confirm(connection, &places).await,
         Write::DiscardEvents { keep_bytes, before } => outbox::discard(connection, keep_bytes, before).await,
+        Write::Under { lease, .. } => Err(StoreError::lease_lost(lease.job.name()).into()),
     }
 }
 

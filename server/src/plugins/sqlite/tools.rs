@@ -38,6 +38,7 @@ pub async fn status(options: &Options) -> Result<Status, StoreError> {
         accounts: counts.0 as u64,
         messages: counts.1 as u64,
         waiting: counts.2 as u64,
+        leases: Vec::new(),
     })
 }
 

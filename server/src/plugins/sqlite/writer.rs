@@ -23,7 +23,7 @@ use super::open::{Lock, Options};
 use super::outbox::Events;
 use super::packed::{Owners, Pair};
 use super::tail::Row;
-use crate::storage::{AccountNumber, Draft, MessageId, Millis, StoreError, Written};
+use crate::storage::{AccountNumber, Crowded, Draft, MessageId, Millis, StoreError, Written};
 
 /// A commit has at most so many jobs, messages or bytes of stanzas, and one job more.
 const COMMIT_JOBS: usize = 512;
@@ -207,6 +207,7 @@ impl Writer {
     fn admitted(&self, savings: Vec<Saving>) -> Vec<Saving> {
         let refused = self.options.outbox.as_ref().and_then(|gate| gate.admit().err());
         let Some(error) = refused.filter(|_| !savings.is_empty()) else { return savings };
+        self.options.watch.crowded(Crowded::Outbox);
         let error = self.named.counted(error);
         savings.into_iter().for_each(|saving| answer_with(saving.answer, Err(error.clone())));
         Vec::new()

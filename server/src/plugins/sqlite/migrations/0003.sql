@@ -1,0 +1,1 @@
+-- Leases of jobs: a file has one server, which keeps them in its memory.
