@@ -2,6 +2,7 @@
 //! which plays are written.
 
 pub mod actor;
+pub mod kafka;
 pub mod play;
 pub mod postgres;
 pub mod stage;

@@ -45,7 +45,7 @@ impl EventsCommand {
         let EventsCommand::Status {} = self;
         let Some(events) = &admin.node.events else {
             let why = "there is no event stream: storage.kafka.brokers names none";
-            return Err(Refusal::new(Code::Conflict, why.to_owned()));
+            return Err(Refusal::new(Code::NotFound, why.to_owned()));
         };
         let status = events.status().await;
         let status = status.map_err(|error| Refusal::new(Code::Unavailable, error.to_string()))?;

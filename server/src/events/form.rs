@@ -10,7 +10,7 @@ use super::head::{bare, head};
 use super::json::Object;
 use crate::router::StanzaIds;
 use crate::storage::events::{Event, Topic};
-use crate::storage::outbox::{AccountChange, AccountEvent, Item, SavedMessage};
+use crate::storage::outbox::{AccountEvent, Item, SavedMessage};
 use crate::storage::{AccountNumber, MessageId, Millis, OutboxRow, Owner};
 
 /// The version of what is written here. A field may be added to it, and nothing taken away.
@@ -150,15 +150,8 @@ fn begun(topic: Topic, id: Option<&str>, time: &str, room: usize) -> Object {
 }
 
 fn account(id: &str, event: &AccountEvent) -> Event {
-    let action = match event.change {
-        AccountChange::Created => "created",
-        AccountChange::PasswordChanged => "password-changed",
-        AccountChange::Banned => "banned",
-        AccountChange::Unbanned => "unbanned",
-        AccountChange::Removed => "removed",
-    };
     let mut form = begun(Topic::Account, Some(id), &format_utc(event.time), ROOM);
-    form.text("account", event.account.as_str()).text("action", action);
+    form.text("account", event.account.as_str()).text("action", event.change.word());
     if let Some(reason) = &event.reason {
         form.text("reason", reason);
     }

@@ -88,7 +88,7 @@ impl Events {
     }
 
     async fn turn(&self, lease: &Lease, renew_at: &mut Instant) -> Turn {
-        let rows = match self.store.outbox(PARCEL_BYTES, PARCEL_ROWS).await {
+        let rows = match self.store.outbox(Place(0), PARCEL_BYTES, PARCEL_ROWS).await {
             Ok(rows) if rows.is_empty() => return Turn::Idle,
             Ok(rows) => rows,
             Err(error) => {

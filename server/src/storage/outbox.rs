@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use xmpp_core::BareJid;
 
-use super::{Fut, MessageId, Millis, Owner, StoreFut, Write};
+use super::{AccountNumber, Fut, MessageId, Millis, Owner, StoreFut, Write};
 
 pub use gate::{Bounds, Gate, WhenFull};
 pub use packed::{PackedRow, Packer};
@@ -49,6 +49,12 @@ pub struct SavedMessage {
     pub stanza: Bytes,
 }
 
+impl SavedMessage {
+    pub fn is_of(&self, account: AccountNumber) -> bool {
+        self.owners.iter().any(|owner| owner.account == account)
+    }
+}
+
 /// What became of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountEvent {
@@ -66,6 +72,19 @@ pub enum AccountChange {
     Banned,
     Unbanned,
     Removed,
+}
+
+impl AccountChange {
+    /// As events call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            AccountChange::Created => "created",
+            AccountChange::PasswordChanged => "password-changed",
+            AccountChange::Banned => "banned",
+            AccountChange::Unbanned => "unbanned",
+            AccountChange::Removed => "removed",
+        }
+    }
 }
 
 impl AccountEvent {
@@ -102,8 +121,8 @@ pub struct Deleted {
 
 /// Reading. What is deleted, is by [`Write::ConfirmEvents`] and [`Write::DiscardEvents`], under a lease.
 pub trait Outbox: Send + Sync {
-    /// The oldest rows: as many as come to at most `bytes`, at most `rows`, and one at least, however large.
-    fn outbox<'a>(&'a self, bytes: u64, rows: u32) -> StoreFut<'a, Vec<OutboxRow>>;
+    /// The oldest rows behind a place: as many as come to at most `bytes`, at most `rows`, and one at least, however large.
+    fn outbox<'a>(&'a self, after: Place, bytes: u64, rows: u32) -> StoreFut<'a, Vec<OutboxRow>>;
     /// Also tells the store itself, which counts only what this server writes.
     fn outbox_size<'a>(&'a self) -> StoreFut<'a, OutboxSize>;
     /// Resolves when this server has written a row since it was last asked; never, where none are written.

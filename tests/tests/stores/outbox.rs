@@ -27,7 +27,7 @@ const SENT: Role = Role { waits: false, archived: true, sent: true };
 const RECEIVED: Role = Role { waits: true, archived: true, sent: false };
 
 async fn rows(stage: &Stage) -> Vec<OutboxRow> {
-    let rows = stage.store.outbox(EVERYTHING.0, EVERYTHING.1).await.expect("reads");
+    let rows = stage.store.outbox(Place(0), EVERYTHING.0, EVERYTHING.1).await.expect("reads");
     assert!(rows.is_sorted_by_key(|row| row.place), "the oldest first");
     rows
 }
@@ -66,7 +66,7 @@ async fn without_a_stream_nothing_is_written(stage: Stage) {
     let romeo = stage.create("romeo@example.com").await;
     stage.queue(romeo, "hi").await;
     assert_eq!(size(&stage).await, OutboxSize::default());
-    let none = deleted(&stage, Write::DiscardEvents { keep_bytes: 0, before: u64::MAX / 2 }).await;
+    let none = deleted(&stage, Write::DiscardEvents { keep_bytes: 0, before: 32_503_680_000_000 }).await;
     assert_eq!(none, Deleted::default());
 }
 
@@ -160,13 +160,18 @@ async fn rows_are_read_up_to_a_bound(stage: Stage) {
     for n in 0..5 {
         stage.queue(romeo, &format!("{n}{}", "x".repeat(1_000))).await;
     }
-    let read = async |bytes, rows| stage.store.outbox(bytes, rows).await.expect("reads").len();
+    let read = async |bytes, rows| stage.store.outbox(Place(0), bytes, rows).await.expect("reads").len();
     // The account's row is a small one.
     assert_eq!(read(1, 100).await, 1);
     assert_eq!(read(1_000, 100).await, 2);
-    assert_eq!(read(2_100, 100).await, 3);
+    assert_eq!(read(2_000, 100).await, 3);
     assert_eq!(read(u64::MAX, 100).await, 6);
     assert_eq!(read(u64::MAX, 4).await, 4);
+    // From a place on, whose row need not be there any more.
+    let all = rows(&stage).await;
+    deleted(&stage, Write::ConfirmEvents { places: vec![all[3].place] }).await;
+    let behind = stage.store.outbox(all[3].place, u64::MAX, 100).await.expect("reads");
+    assert_eq!(behind, all[4..]);
 }
 
 async fn the_oldest_are_thrown_away(stage: Stage) {

@@ -4,8 +4,8 @@ use smallvec::smallvec;
 use xmpp_core::{Element, Stanza, Type, ns};
 
 use super::*;
-use crate::storage::outbox::{Packer, Place};
-use crate::storage::{Draft, Peer, Role};
+use crate::storage::outbox::{AccountChange, Packer};
+use crate::storage::{Draft, Peer, Place, Role};
 
 const SENT: Role = Role { waits: false, archived: true, sent: true };
 const RECEIVED: Role = Role { waits: true, archived: true, sent: false };

@@ -74,10 +74,11 @@ impl State {
 }
 
 impl Outbox for Memory {
-    fn outbox<'a>(&'a self, bytes: u64, rows: u32) -> StoreFut<'a, Vec<OutboxRow>> {
-        self.read(|state| {
+    fn outbox<'a>(&'a self, after: Place, bytes: u64, rows: u32) -> StoreFut<'a, Vec<OutboxRow>> {
+        self.read(move |state| {
             let mut together = 0;
-            let oldest = state.outbox.rows.iter().take(rows as usize).take_while(|(_, row)| {
+            let behind = state.outbox.rows.range(Place(after.0 + 1)..);
+            let oldest = behind.take(rows as usize).take_while(|(_, row)| {
                 let fits = together < bytes;
                 together += row.packed.content.len() as u64;
                 fits

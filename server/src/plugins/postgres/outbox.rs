@@ -12,7 +12,7 @@ use crate::storage::*;
 const OLDEST: &str = "SELECT place, first, content FROM (
         SELECT place, first, content, octet_length(content) AS size,
             sum(octet_length(content)) OVER (ORDER BY place) AS together
-        FROM (SELECT place, first, content FROM outbox ORDER BY place LIMIT $2) AS oldest
+        FROM (SELECT place, first, content FROM outbox WHERE place > $3 ORDER BY place LIMIT $2) AS oldest
     ) AS added WHERE together - size < $1 ORDER BY place";
 
 const SIZE: &str = "SELECT count(*), coalesce(sum(octet_length(content)), 0)::bigint,
@@ -77,10 +77,10 @@ fn deleted((rows, events, bytes): (i64, i64, i64)) -> Written {
 }
 
 impl Outbox for Postgres {
-    fn outbox<'a>(&'a self, bytes: u64, rows: u32) -> StoreFut<'a, Vec<OutboxRow>> {
+    fn outbox<'a>(&'a self, after: Place, bytes: u64, rows: u32) -> StoreFut<'a, Vec<OutboxRow>> {
         Box::pin(async move {
             let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-            let query = || sqlx::query_as(OLDEST).bind(bytes).bind(i64::from(rows));
+            let query = || sqlx::query_as(OLDEST).bind(bytes).bind(i64::from(rows)).bind(after.0 as i64);
             let rows: Vec<(i64, i64, Vec<u8>)> = self.pool.all(query).await?;
             let row = |(place, first, content): (i64, i64, Vec<u8>)| OutboxRow {
                 place: Place(place as u64),

@@ -12,11 +12,11 @@ use super::read::millis;
 use crate::storage::outbox::{AccountEvent, Gate, PackedRow, Packer};
 use crate::storage::*;
 
-/// The oldest rows, up to so many bytes in all: ?1 bytes, ?2 rows. The first is there whatever its size.
+/// The oldest rows behind ?3, up to so many bytes in all: ?1 bytes, ?2 rows. The first is there whatever its size.
 pub const OLDEST_EVENTS: &str = "SELECT place, first, content FROM (
         SELECT place, first, content, length(content) AS size,
             sum(length(content)) OVER (ORDER BY place) AS together
-        FROM (SELECT place, first, content FROM outbox ORDER BY place LIMIT ?2)
+        FROM (SELECT place, first, content FROM outbox WHERE place > ?3 ORDER BY place LIMIT ?2)
     ) WHERE together - size < ?1 ORDER BY place";
 
 const SIZE: &str = "SELECT count(*), coalesce(sum(length(content)), 0), min(written) FROM outbox";
@@ -111,10 +111,10 @@ async fn delete(connection: &mut SqliteConnection, places: &str) -> Result<Writt
 }
 
 impl Outbox for Sqlite {
-    fn outbox<'a>(&'a self, bytes: u64, rows: u32) -> StoreFut<'a, Vec<OutboxRow>> {
+    fn outbox<'a>(&'a self, after: Place, bytes: u64, rows: u32) -> StoreFut<'a, Vec<OutboxRow>> {
         Box::pin(async move {
             let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-            let query = sqlx::query_as(OLDEST_EVENTS).bind(bytes).bind(rows);
+            let query = sqlx::query_as(OLDEST_EVENTS).bind(bytes).bind(rows).bind(after.0 as i64);
             let rows: Vec<(i64, i64, Vec<u8>)> = self.all(query).await?;
             let row = |(place, first, content): (i64, i64, Vec<u8>)| OutboxRow {
                 place: Place(place as u64),

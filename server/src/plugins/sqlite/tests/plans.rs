@@ -28,7 +28,7 @@ fn statements() -> Vec<(&'static str, Vec<&'static str>)> {
                 "SEARCH archive USING PRIMARY KEY (owner=? AND id=?)",
             ],
         ),
-        (outbox::OLDEST_EVENTS, vec!["SCAN outbox"]),
+        (outbox::OLDEST_EVENTS, vec!["SEARCH outbox USING INTEGER PRIMARY KEY (rowid>?)"]),
         (outbox::FOUND, vec!["SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"]),
         (outbox::DELETE, vec!["SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"]),
         (verify::MESSAGES, vec!["SEARCH message USING INTEGER PRIMARY KEY (rowid>?)"]),
