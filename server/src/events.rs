@@ -29,6 +29,9 @@ use crate::storage::outbox::Bounds;
 use crate::storage::{Lease, OutboxSize, Store};
 use crate::telemetry::events::EventMetrics;
 
+/// When the server stops, what is offered is waited for so many hundredths of a second.
+const LAST_OFFERS: u32 = 50;
+
 /// How the outbox and the stream are, for the operator.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -98,6 +101,13 @@ impl Events {
 
     /// What is in the outbox stays there for the next start.
     pub async fn stop(&self) {
+        // What ended sessions said last is still to be sent.
+        for _ in 0..LAST_OFFERS {
+            if self.offers.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         let running = self.running.lock().take();
         if let Some(running) = running {
             running.abort();

@@ -25,7 +25,7 @@ use crate::plugins;
 use crate::retention;
 use crate::router::{Domain, Domains, Router, Save, StanzaIds};
 use crate::session::End;
-use crate::storage::{Job, Store, StoreError};
+use crate::storage::{Job, Store, StoreError, Write, Written};
 use crate::telemetry::health::{Condition, Health};
 use crate::telemetry::http::Shown;
 use crate::telemetry::labels::Queue;
@@ -306,6 +306,7 @@ impl Node {
             if is_mine && done.is_none_or(|done| done.elapsed() >= retention::EVERY) {
                 done = Some(Instant::now());
                 let config = self.config.load_full();
+                self.forget_old_events(&config).await;
                 match retention::keep(&mut turn, &config, self.router.now()).await {
                     Ok(0) => {}
                     Ok(dropped) => tracing::info!(dropped, "old messages went from archives"),
@@ -321,6 +322,26 @@ impl Node {
             let _ = tokio::time::timeout(jobs::ASK_EVERY, stopped).await;
         }
         turn.give_back().await;
+    }
+
+    /// Events that an earlier configuration left in the outbox, and that nobody is told any more: they keep what is
+    /// said in them no longer than those that are.
+    async fn forget_old_events(&self, config: &Config) {
+        const SLICE: u32 = 256;
+        let oldest_kept = Duration::from_secs(u64::from(config.outbox.max_days) * 86_400).as_millis() as u64;
+        let before = self.router.now().saturating_sub(oldest_kept);
+        while self.events.is_none() {
+            let discard = Write::DiscardEvents { bytes: 0, before, limit: SLICE };
+            match self.router.store.write(discard).await {
+                Ok(Written::Deleted(deleted)) if deleted.rows > 0 => {
+                    tracing::warn!(
+                        events = deleted.events,
+                        "old events went that no event stream was there for"
+                    );
+                }
+                _ => return,
+            }
+        }
     }
 
     /// Asks the store how it is.

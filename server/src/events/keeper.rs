@@ -4,26 +4,31 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep};
 
 use super::Events;
 use super::relay::now;
-use crate::storage::outbox::WhenFull;
+use crate::storage::outbox::{Bounds, WhenFull};
 use crate::storage::{Deleted, OutboxSize, Write, Written};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A look that takes long, because much is there, is taken so much more seldom: at most a twentieth of the time.
+const REST: u32 = 20;
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
+/// Rows that are thrown away in one transaction.
+const SLICE: u32 = 256;
 
 impl Events {
     pub(super) async fn keep(&self) {
-        let mut ticks = interval(LOOK_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            let Ok(size) = self.store.outbox_size().await else { continue };
-            self.tell(&size);
-            if self.has_too_much(&size) || self.has_old(&size) {
-                self.discard().await;
+            let begun = Instant::now();
+            if let Ok(size) = self.store.outbox_size().await {
+                self.tell(&size);
+                if self.too_much(&size) > 0 || self.has_old(&size) {
+                    self.discard(self.too_much(&size)).await;
+                }
             }
+            sleep((begun.elapsed() * REST).clamp(LOOK_EVERY, LOOK_AT_LEAST_EVERY)).await;
         }
     }
 
@@ -43,8 +48,13 @@ impl Events {
         }
     }
 
-    fn has_too_much(&self, size: &OutboxSize) -> bool {
-        self.bounds.when_full == WhenFull::Drop && size.bytes > self.bounds.max_bytes
+    /// Bytes that are to go: a sixteenth more than must be, so that it is not done for each message.
+    fn too_much(&self, size: &OutboxSize) -> u64 {
+        let Bounds { max_bytes, when_full } = self.bounds;
+        if when_full == WhenFull::Wait || size.bytes <= max_bytes {
+            return 0;
+        }
+        size.bytes - max_bytes + max_bytes / 16
     }
 
     fn has_old(&self, size: &OutboxSize) -> bool {
@@ -55,22 +65,30 @@ impl Events {
         now().saturating_sub(self.max_age.as_millis() as u64)
     }
 
-    /// A sixteenth more than must be, so that it is not done for each message.
-    async fn discard(&self) {
-        let lease = self.lease.lock().clone();
-        let Some(lease) = lease else { return };
-        let keep_bytes = match self.bounds.when_full {
-            WhenFull::Drop => self.bounds.max_bytes - self.bounds.max_bytes / 16,
-            WhenFull::Wait => u64::MAX,
-        };
-        let discard = Write::DiscardEvents { keep_bytes, before: self.oldest_kept() };
-        match self.store.write(Write::Under { lease, write: Box::new(discard) }).await {
-            Ok(Written::Deleted(Deleted { events, bytes, .. })) if events > 0 => {
+    /// In slices, so that no commit waits long for one.
+    async fn discard(&self, mut bytes: u64) {
+        loop {
+            let lease = self.lease.lock().clone();
+            let Some(lease) = lease else { return };
+            let discard = Write::DiscardEvents { bytes, before: self.oldest_kept(), limit: SLICE };
+            let deleted = match self.store.write(Write::Under { lease, write: Box::new(discard) }).await {
+                Ok(Written::Deleted(deleted)) => deleted,
+                Ok(_) => return,
+                Err(error) => return tracing::warn!(%error, "The outbox cannot be made smaller"),
+            };
+            let Deleted { rows, events, bytes: gone } = deleted;
+            if events > 0 {
                 self.metrics.dropped.add(events);
-                tracing::error!(events, bytes, "Events were thrown away that the event stream did not take");
+                tracing::error!(
+                    events,
+                    bytes = gone,
+                    "Events were thrown away that the event stream did not take"
+                );
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "The outbox cannot be made smaller"),
+            bytes = bytes.saturating_sub(gone);
+            if rows < u64::from(SLICE) {
+                return;
+            }
         }
     }
 }

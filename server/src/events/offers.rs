@@ -33,6 +33,10 @@ impl Offers {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.offers.capacity() == self.offers.max_capacity()
+    }
+
     pub(super) async fn send(&self, former: &Former, stream: &dyn EventStream) {
         let offered = self.offered.lock().take();
         let Some(mut offered) = offered else { return };

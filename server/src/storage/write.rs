@@ -142,11 +142,12 @@ pub enum Write {
     ConfirmEvents {
         places: Vec<Place>,
     },
-    /// Throws away rows of the outbox, the oldest first: those written earlier than `before`, and so many that
-    /// `keep_bytes` are left at most. `Written::Deleted` says what went.
+    /// Throws away some of the oldest `limit` rows of the outbox: so many that they come to `bytes`, and those
+    /// written earlier than `before`. `Written::Deleted` says what went.
     DiscardEvents {
-        keep_bytes: u64,
+        bytes: u64,
         before: Millis,
+        limit: u32,
     },
 
     /// A part of a job: `Conflict`, and nothing is done, unless the lease is still held.

@@ -42,14 +42,14 @@ impl Rows {
         deleted
     }
 
-    pub fn discard(&mut self, keep_bytes: u64, before: Millis) -> Deleted {
-        let mut kept = 0;
+    pub fn discard(&mut self, bytes: u64, before: Millis, limit: u32) -> Deleted {
+        let mut gone = 0;
         let mut old = Vec::new();
-        for (place, row) in self.rows.iter().rev() {
-            kept += row.packed.content.len() as u64;
-            if kept > keep_bytes || row.written < before {
+        for (place, row) in self.rows.iter().take(limit as usize) {
+            if gone < bytes || row.written < before {
                 old.push(*place);
             }
+            gone += row.packed.content.len() as u64;
         }
         self.confirm(&old)
     }

@@ -121,8 +121,8 @@ impl State {
                 Ok(Written::Done)
             }
             Write::ConfirmEvents { places } => Ok(Written::Deleted(self.outbox.confirm(&places))),
-            Write::DiscardEvents { keep_bytes, before } => {
-                Ok(Written::Deleted(self.outbox.discard(keep_bytes, before)))
+            Write::DiscardEvents { bytes, before, limit } => {
+                Ok(Written::Deleted(self.outbox.discard(bytes, before, limit)))
             }
             Write::Under { lease, write } => {
                 leases.check(&lease)?;

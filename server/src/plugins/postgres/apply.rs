@@ -285,7 +285,9 @@ async fn apply(connection: &mut PgConnection, named: &Named, write: Write) -> Re
         Write::StoreFile { name, media_type } => files::store(connection, &name, media_type).await,
         Write::RemoveFile { name } => files::remove(connection, &name).await,
         Write::ConfirmEvents { places } => outbox::confirm(connection, &places).await,
-        Write::DiscardEvents { keep_bytes, before } => outbox::discard(connection, keep_bytes, before).await,
+        Write::DiscardEvents { bytes, before, limit } => {
+            outbox::discard(connection, bytes, before, limit).await
+        }
         Write::Under { lease, .. } => Err(StoreError::lease_lost(lease.job.name()).into()),
     }
 }

@@ -23,10 +23,12 @@ const CONFIRM: &str = "WITH gone AS (
     )
     SELECT count(*), coalesce(sum(events), 0)::bigint, coalesce(sum(bytes), 0)::bigint FROM gone";
 
-const DISCARD: &str = "WITH added AS (
-        SELECT place, written, sum(octet_length(content)) OVER (ORDER BY place DESC) AS with_newer FROM outbox
+const DISCARD: &str = "WITH oldest AS (
+        SELECT place, written, octet_length(content) AS size FROM outbox ORDER BY place LIMIT $3
+    ), added AS (
+        SELECT place, written, sum(size) OVER (ORDER BY place) - size AS older FROM oldest
     ), gone AS (
-        DELETE FROM outbox USING added WHERE outbox.place = added.place AND (added.with_newer > $1
+        DELETE FROM outbox USING added WHERE outbox.place = added.place AND (added.older < $1
             OR added.written < 'epoch'::timestamptz + $2::bigint * interval '1 millisecond')
         RETURNING outbox.events, octet_length(outbox.content) AS bytes
     )
@@ -64,11 +66,13 @@ pub async fn confirm(connection: &mut PgConnection, places: &[Place]) -> Result<
 
 pub async fn discard(
     connection: &mut PgConnection,
-    keep_bytes: u64,
+    bytes: u64,
     before: Millis,
+    limit: u32,
 ) -> Result<Written, Failure> {
-    let keep = i64::try_from(keep_bytes).unwrap_or(i64::MAX);
-    let row = sqlx::query_as(DISCARD).bind(keep).bind(before as i64).fetch_one(connection).await?;
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let discard = sqlx::query_as(DISCARD).bind(bytes).bind(before as i64).bind(i64::from(limit));
+    let row = discard.fetch_one(connection).await?;
     Ok(deleted(row))
 }
 

@@ -6,18 +6,19 @@ use sqlx::SqliteConnection;
 use xmpp_core::date::format_utc;
 
 use super::Sqlite;
+use super::delete::parsed;
 use super::failure::Failure;
 use super::open::Options;
 use super::read::millis;
 use crate::storage::outbox::{AccountEvent, Gate, PackedRow, Packer};
 use crate::storage::*;
 
-/// The oldest rows behind ?3, up to so many bytes in all: ?1 bytes, ?2 rows. The first is there whatever its size.
-pub const OLDEST_EVENTS: &str = "SELECT place, first, content FROM (
-        SELECT place, first, content, length(content) AS size,
-            sum(length(content)) OVER (ORDER BY place) AS together
-        FROM (SELECT place, first, content FROM outbox WHERE place > ?3 ORDER BY place LIMIT ?2)
-    ) WHERE together - size < ?1 ORDER BY place";
+/// How large the oldest rows behind a place are: ?1 the place, ?2 how many.
+pub const SIZES: &str = "SELECT json_group_array(json_array(place, size))
+    FROM (SELECT place, length(content) AS size FROM outbox WHERE place > ?1 ORDER BY place LIMIT ?2)";
+/// Those behind ?1, up to ?2.
+pub const ROWS: &str =
+    "SELECT place, first, content FROM outbox WHERE place > ?1 AND place <= ?2 ORDER BY place";
 
 const SIZE: &str = "SELECT count(*), coalesce(sum(length(content)), 0), min(written) FROM outbox";
 
@@ -26,10 +27,13 @@ pub const FOUND: &str = "SELECT count(*), coalesce(sum(events), 0), coalesce(sum
     FROM outbox WHERE place IN (SELECT value FROM json_each(?))";
 pub const DELETE: &str = "DELETE FROM outbox WHERE place IN (SELECT value FROM json_each(?))";
 
-/// What is too much (?1 bytes to keep) or too old (?2).
+/// Of the oldest ?3 those that come to ?1 bytes, and those of before ?2.
 const TOO_MUCH: &str = "SELECT json_group_array(place) FROM (
-        SELECT place, written, sum(length(content)) OVER (ORDER BY place DESC) AS with_newer FROM outbox
-    ) WHERE with_newer > ?1 OR written < ?2";
+        SELECT place, written, sum(size) OVER (ORDER BY place) - size AS older
+        FROM (SELECT place, written, length(content) AS size FROM outbox ORDER BY place LIMIT ?3)
+    ) WHERE older < ?1 OR written < ?2";
+
+const OLDEST: &str = "SELECT written FROM outbox ORDER BY place LIMIT 1";
 
 /// The events of one commit, where there is an event stream.
 pub struct Events {
@@ -93,12 +97,17 @@ pub async fn confirm(connection: &mut SqliteConnection, places: &[Place]) -> Res
 /// Inside a transaction.
 pub async fn discard(
     connection: &mut SqliteConnection,
-    keep_bytes: u64,
+    bytes: u64,
     before: Millis,
+    limit: u32,
 ) -> Result<Written, Failure> {
-    let keep = i64::try_from(keep_bytes).unwrap_or(i64::MAX);
-    let places: String =
-        sqlx::query_scalar(TOO_MUCH).bind(keep).bind(format_utc(before)).fetch_one(&mut *connection).await?;
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let places: String = sqlx::query_scalar(TOO_MUCH)
+        .bind(bytes)
+        .bind(format_utc(before))
+        .bind(limit)
+        .fetch_one(&mut *connection)
+        .await?;
     delete(connection, &places).await
 }
 
@@ -113,8 +122,18 @@ async fn delete(connection: &mut SqliteConnection, places: &str) -> Result<Writt
 impl Outbox for Sqlite {
     fn outbox<'a>(&'a self, after: Place, bytes: u64, rows: u32) -> StoreFut<'a, Vec<OutboxRow>> {
         Box::pin(async move {
-            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-            let query = sqlx::query_as(OLDEST_EVENTS).bind(bytes).bind(rows).bind(after.0 as i64);
+            let sizes = sqlx::query_as(SIZES).bind(after.0 as i64).bind(rows);
+            let sizes: Option<(String,)> = self.one(sizes).await?;
+            let sizes = sizes.map_or_else(|| Ok(Vec::new()), |(json,)| parsed::<Vec<(u64, u64)>>(&json));
+            let sizes = sizes.map_err(|error| self.named.error(&error))?;
+            let mut together = 0;
+            let fitting = sizes.into_iter().take_while(|(_, size)| {
+                let fits = together < bytes;
+                together += size;
+                fits
+            });
+            let Some((last, _)) = fitting.last() else { return Ok(Vec::new()) };
+            let query = sqlx::query_as(ROWS).bind(after.0 as i64).bind(last as i64);
             let rows: Vec<(i64, i64, Vec<u8>)> = self.all(query).await?;
             let row = |(place, first, content): (i64, i64, Vec<u8>)| OutboxRow {
                 place: Place(place as u64),
@@ -127,10 +146,17 @@ impl Outbox for Sqlite {
 
     fn outbox_size<'a>(&'a self) -> StoreFut<'a, OutboxSize> {
         Box::pin(async move {
-            let row: Option<(i64, i64, Option<String>)> = self.one(sqlx::query_as(SIZE)).await?;
-            let (rows, bytes, oldest) = row.unwrap_or_default();
-            let oldest = oldest.map(|time| millis(&time, &self.named)).transpose()?;
-            Ok(OutboxSize { rows: rows as u64, bytes: bytes as u64, oldest })
+            let Some(gate) = &self.gate else {
+                let row: Option<(i64, i64, Option<String>)> = self.one(sqlx::query_as(SIZE)).await?;
+                let (rows, bytes, oldest) = row.unwrap_or_default();
+                let oldest = oldest.map(|time| millis(&time, &self.named)).transpose()?;
+                return Ok(OutboxSize { rows: rows as u64, bytes: bytes as u64, oldest });
+            };
+            // Nobody else writes: what is counted is so, and need not be looked for in a gigabyte of rows.
+            let oldest: Option<(String,)> = self.one(sqlx::query_as(OLDEST)).await?;
+            let oldest = oldest.map(|(time,)| millis(&time, &self.named)).transpose()?;
+            let (rows, bytes) = gate.counted();
+            Ok(OutboxSize { rows, bytes, oldest })
         })
     }
 

@@ -72,6 +72,11 @@ impl Gate {
         less(&self.bytes, bytes);
     }
 
+    /// Rows and bytes, as far as is known.
+    pub fn counted(&self) -> (u64, u64) {
+        (self.rows.load(Relaxed), self.bytes.load(Relaxed))
+    }
+
     /// Somebody has looked.
     pub fn set(&self, size: &OutboxSize) {
         self.rows.store(size.rows, Relaxed);
