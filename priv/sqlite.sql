@@ -149,6 +149,16 @@ CREATE INDEX file_of_owner ON file (owner, created);
 CREATE INDEX file_expiring ON file (expires) WHERE expires IS NOT NULL;
 CREATE INDEX file_awaited ON file (awaited_until) WHERE stored = 0;
 -- Leases of jobs: a file has one server, which keeps them in its memory.
+-- What the event stream has not confirmed yet: a row for each commit that told it something. It belongs to
+-- nobody, and is deleted once confirmed. `first`: the id of the commit's first message. `content`: see
+-- server/src/storage/outbox/packed.rs.
+CREATE TABLE outbox (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    first INTEGER NOT NULL,
+    written TEXT NOT NULL,
+    events INTEGER NOT NULL,
+    content BLOB NOT NULL
+) STRICT;
 
-PRAGMA application_id = 1298875458; PRAGMA user_version = 3;
+PRAGMA application_id = 1298875458; PRAGMA user_version = 4;
 COMMIT;
