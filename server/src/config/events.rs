@@ -22,7 +22,7 @@ settings! {
         /// Its name.
         restart username: String = String::new();
         /// Its password.
-        restart password: Option<Secret> = None, like "\"...\"";
+        restart password: Option<Secret> = None, like "\"***\"";
         /// How events are compressed on their way: "none", "lz4" or "zstd". What it spares in traffic it costs in CPU.
         restart compression: Compression = Compression::None;
         /// The largest event that the brokers take (their `message.max.bytes`). A larger one is sent without its

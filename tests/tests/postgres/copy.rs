@@ -11,8 +11,8 @@ use server::storage::archive::{End, Filter};
 use server::storage::outbox::{Bounds, Gate, WhenFull};
 use server::storage::subscription::Verb;
 use server::storage::{
-    AccountNumber, Draft, File, FileQuota, MessageId, OfflineQueue, Outbox, Owner, Peer, Place, Role,
-    RosterLimits, Store, StoreError, Users, Write, Written,
+    AccountNumber, Draft, File, FileQuota, MessageId, OfflineQueue, Owner, Peer, Place, Role, RosterLimits,
+    Store, StoreError, Users, Write, Written,
 };
 use tempfile::TempDir;
 use tokio::sync::Notify;
