@@ -175,14 +175,14 @@ impl Events {
     /// Once for each trouble.
     fn complain(&self, why: &str) {
         self.metrics.stream_up.set(0);
-        if self.metrics.said(why) {
+        if self.metrics.is_new(why) {
             tracing::error!("The event stream takes nothing, and events wait in the outbox: {why}");
         }
     }
 
     fn is_well(&self) {
         self.metrics.stream_up.set(1);
-        if self.metrics.said_nothing() {
+        if self.metrics.is_over() {
             tracing::info!("The event stream takes events again");
         }
     }

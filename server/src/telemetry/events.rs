@@ -2,18 +2,16 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus_client::registry::Unit;
-use tokio::time::Instant;
 
 use super::instruments::{Counter, Gauge, Histogram};
 use super::metrics::DURATIONS;
 use super::page::Page;
 
-/// The same trouble in other words is not told again within this time.
-const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// A driver has many words for one trouble: so many of them are told until it is over.
+const TOLD_AT_MOST: usize = 8;
 
 #[derive(Debug)]
 pub struct EventMetrics {
@@ -33,8 +31,8 @@ pub struct EventMetrics {
     pub lost: Counter,
     /// From handing over a parcel of events until all of it was confirmed.
     pub publish_duration: Histogram,
-    /// The trouble that was last told to the operator, until it is over.
-    trouble: Mutex<Option<(String, Instant)>>,
+    /// The troubles that were told to the operator, each once, until they are over.
+    told: Mutex<Vec<String>>,
 }
 
 impl Default for EventMetrics {
@@ -51,25 +49,25 @@ impl Default for EventMetrics {
             dropped: Counter::default(),
             lost: Counter::default(),
             publish_duration: Histogram::new(DURATIONS),
-            trouble: Mutex::new(None),
+            told: Mutex::default(),
         }
     }
 }
 
 impl EventMetrics {
-    /// True: this trouble is another than the last that was told, and it is worth telling.
-    pub fn said(&self, why: &str) -> bool {
-        let mut trouble = self.trouble.lock();
-        let known = trouble.as_ref().is_some_and(|(told, at)| told == why || at.elapsed() < TOLD_AGAIN_AFTER);
-        if !known {
-            *trouble = Some((why.to_owned(), Instant::now()));
+    /// True: this trouble was not told yet, and is to be.
+    pub fn is_new(&self, why: &str) -> bool {
+        let mut told = self.told.lock();
+        let is_new = told.len() < TOLD_AT_MOST && !told.iter().any(|known| known == why);
+        if is_new {
+            told.push(why.to_owned());
         }
-        !known
+        is_new
     }
 
     /// It is over. True: there was one.
-    pub fn said_nothing(&self) -> bool {
-        self.trouble.lock().take().is_some()
+    pub fn is_over(&self) -> bool {
+        !std::mem::take(&mut *self.told.lock()).is_empty()
     }
 
     pub(super) fn tell(&self, page: &mut Page) -> fmt::Result {

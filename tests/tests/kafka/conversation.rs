@@ -24,7 +24,8 @@ async fn a_conversation_is_read_by_a_consumer() {
         "<message to='juliet@localhost' type='chat' id='m1'><body>{HOSTILE}</body></message>"
     ));
     let heard = juliet.hear("</message>");
-    juliet.send("<message to='romeo@localhost' type='chat' id='m2'><body>Who's there?</body></message>");
+    juliet.send("<message to='romeo@localhost' type='chat' id='m2'><body>Who's there?</body></message><iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+    juliet.hear("id='p'");
     // The largest there is, all of it escaped.
     let large = "\"\\".repeat(130_000);
     romeo.send(&format!("<message to='juliet@localhost' type='chat' id='m3'><body>{large}</body></message>"));
@@ -36,8 +37,8 @@ async fn a_conversation_is_read_by_a_consumer() {
     juliet.hear("</message>");
     juliet.send("</stream:stream>");
     juliet.rest();
-    romeo.send("<message to='juliet@localhost' type='chat' id='m4'><body>gone?</body></message><iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
-    romeo.hear("id='p'");
+    romeo.send("<message to='juliet@localhost' type='chat' id='m4'><body>gone?</body></message><iq type='get' id='q'><ping xmlns='urn:xmpp:ping'/></iq>");
+    romeo.hear("id='q'");
     server.ctl(&["account", "banUser", "--user", "juliet@localhost", "--reason", "tired \"of\" it"]).done();
     drained(&server);
 
@@ -115,7 +116,7 @@ async fn a_topic_that_is_missing_is_named_and_waited_for() {
     for part in ["meerkat.account", broker.as_str(), "storage.kafka.topics.account"] {
         assert!(trouble.contains(part), "{part} is not in {trouble}");
     }
-    assert!(server.log().contains(trouble), "{}", server.log());
+    until(&server, "said", |_| server.log().contains(trouble));
     let [archived, others @ ..] = [ARCHIVED, ACCEPTED, ACCOUNT];
     kafka.create_topics(&others).await;
     drained(&server);
