@@ -50,7 +50,7 @@ async fn the_oldest_events_are_lost_and_chat_goes_on() {
     for n in 0..MESSAGES {
         romeo.send(&message(n));
         juliet.hear(&format!("<body>{n} "));
-        // About as fast as the outbox is looked at: else it would be held up, as the bound demands.
+        // About as fast as the outbox is looked at.
         if n % 50 == 49 {
             until(&server, "within its bound", |status| status["bytes"].as_u64() <= Some(65_536));
         }

@@ -7,6 +7,9 @@ use tokio::sync::Notify;
 use super::OutboxSize;
 use crate::storage::StoreError;
 
+/// What may come in, above the bound, until the oldest are thrown away.
+const SLACK_BYTES: u64 = 64 << 20;
+
 /// What happens when the outbox is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenFull {
@@ -38,12 +41,12 @@ impl Gate {
         Gate { bounds, rows: AtomicU64::new(0), bytes: AtomicU64::new(0), filled: Notify::new() }
     }
 
-    /// Refuses messages that there is no room for. With [`WhenFull::Drop`] that is an eighth above the bound,
-    /// which is never reached unless nobody is there to throw anything away.
+    /// Refuses messages that there is no room for. With [`WhenFull::Drop`] that is so far above the bound that it
+    /// is never reached unless nobody is there to throw anything away.
     pub fn admit(&self) -> Result<(), StoreError> {
         let most = match self.bounds.when_full {
             WhenFull::Wait => self.bounds.max_bytes,
-            WhenFull::Drop => self.bounds.max_bytes + self.bounds.max_bytes / 8,
+            WhenFull::Drop => self.bounds.max_bytes + (self.bounds.max_bytes / 8).max(SLACK_BYTES),
         };
         if self.bytes.load(Relaxed) < most {
             return Ok(());
@@ -107,11 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn where_the_oldest_go_the_bound_has_an_eighth_more() {
-        let gate = Gate::new(Bounds { max_bytes: 800, when_full: WhenFull::Drop });
-        gate.put(1, 899);
-        assert_eq!(gate.admit(), Ok(()));
-        gate.put(1, 1);
-        assert!(gate.admit().is_err());
+    fn where_the_oldest_go_there_is_time_to_throw_them_away() {
+        for (max_bytes, most) in [(800, 800 + SLACK_BYTES), (1 << 40, (1 << 40) / 8 * 9)] {
+            let gate = Gate::new(Bounds { max_bytes, when_full: WhenFull::Drop });
+            gate.put(1, most - 1);
+            assert_eq!(gate.admit(), Ok(()));
+            gate.put(1, 1);
+            assert!(gate.admit().is_err());
+        }
     }
 }
