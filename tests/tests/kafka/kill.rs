@@ -50,7 +50,9 @@ async fn two_servers_on_postgres() {
 async fn kill(store: &[(&str, &str)]) {
     let kafka = kafka().await;
     let broker = kafka.broker();
-    let variables = [&[(BROKERS, broker.as_str())], store].concat();
+    // Nobody is there to take the messages: all of them wait.
+    let usual = [(BROKERS, broker.as_str()), ("MEERKAT__LIMITS__OFFLINE_MESSAGES", "1000000")];
+    let variables = [&usual, store].concat();
     let mut servers = vec![Server::start_with(&variables)];
     for name in (0..PAIRS).flat_map(|pair| [format!("sender{pair}"), format!("receiver{pair}")]) {
         servers[0].account(&name);
@@ -214,9 +216,9 @@ impl Stream {
 
     /// How many it has, by its word. A refusal would be counted too: nothing is refused here.
     fn hear_answer(&mut self) -> Option<usize> {
-        self.hear("<a ")?;
+        let before = self.hear("<a ")?;
+        assert!(!before.contains("type='error'"), "{before}");
         let answer = self.hear("/>")?;
-        assert!(!answer.contains("type='error'"), "{answer}");
         let (_, h) = answer.split_once("h='")?;
         h.split_once('\'')?.0.parse().ok()
     }
