@@ -78,6 +78,7 @@ impl Sqlite {
         let (sender, jobs) = mpsc::channel(options.waiting_writes.max(1));
         let waiting_bytes = options.waiting_bytes.clamp(1, Semaphore::MAX_PERMITS);
         let gate = options.outbox.clone();
+        let chores = Chores::new(start.dead, start.removals, text, options.bulk_rows);
         let writer = Writer {
             options,
             named: named.clone(),
@@ -87,7 +88,7 @@ impl Sqlite {
             books: books.clone(),
             due: due.clone(),
             next: start.next,
-            chores: Chores::new(start.dead, start.removals, text),
+            chores,
             takings_at: None,
             failed: None,
             pause: None,

@@ -1,5 +1,5 @@
 -- Prosody for the comparison: the modules of Debian's default configuration that correspond to what the other two
--- run (no archive, no PEP, no rooms), without bandwidth limits. All else is as shipped.
+-- run (an archive only where `compare` fills one in, no PEP, no rooms), without bandwidth limits. All else is as shipped.
 -- @DIR@, @PORT@, @DIRECT@, @CERTIFICATE@ and @KEY@ are filled in by `compare`.
 run_as_root = true
 pidfile = "@DIR@/prosody.pid"
@@ -12,8 +12,9 @@ http_ports = { }
 https_ports = { }
 modules_enabled = {
   "roster"; "saslauth"; "tls"; "disco"; "blocklist"; "carbons"; "private"; "smacks"; "vcard"; "csi_simple";
-  "ping"; "register"; "time"; "uptime"; "version"; "lastactivity"; "posix"; "offline";
+  "ping"; "register"; "time"; "uptime"; "version"; "lastactivity"; "posix"; "offline"; @MAM@
 }
+@ARCHIVE@
 modules_disabled = { "s2s"; "s2s_auth_certs" }
 authentication = "internal_hashed"
 allow_registration = true

@@ -9,9 +9,32 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+POSTGRES = Path("/usr/lib/postgresql/15/bin")
 CONFIGURATIONS = {"prosody": "prosody.cfg.lua", "ejabberd": "ejabberd.yml", "meerkat": "meerkat.toml"}
 START_SECONDS = 60
 STOP_SECONDS = 30
+
+
+# What is filled in for @ARCHIVE@.
+ARCHIVES = {
+    "prosody": {
+        None: "",
+        "internal": "",
+        "sqlite": 'storage = { archive = "sql" }; sql = { driver = "SQLite3"; database = "prosody.sqlite" }',
+    },
+    "ejabberd": {
+        None: "",
+        "mnesia": "  mod_mam: {default: always, db_type: mnesia}\n",
+        "postgres": "  mod_mam: {default: always, db_type: sql}\n"
+                    "sql_type: pgsql\nsql_server: 127.0.0.1\nsql_port: @DATABASE_PORT@\nsql_database: bench\n"
+                    "sql_username: postgres\nsql_password: '@PASSWORD@'\n",
+    },
+    "meerkat": {
+        None: "[modules.mam]\nenabled = false\n",
+        "sqlite": "",
+        "postgres": '[storage]\nmain = "postgres"\n[storage.postgres]\nurl = "@URL@"\n',
+    },
+}
 
 
 class Unavailable(Exception):
@@ -37,15 +60,20 @@ def certificate(folder):
 class Server:
     """One running server with an empty database."""
 
-    def __init__(self, kind, folder, port, core, binaries, save="always"):
-        self.kind, self.folder, self.port, self.direct, self.core = kind, folder / kind, port, port + 1, core
-        self.save, self.binaries, self.tool = save, binaries, binaries / "meerkat-load"
+    def __init__(self, kind, folder, port, cores, binaries, save="always", archive=None):
+        """`archive`: where one is kept, if it is; a database beside the server gets the tool's core."""
+        self.kind, self.folder, self.port, self.direct = kind, folder / kind, port, port + 1
+        self.core, self.other_core = cores
+        self.save, self.archive, self.binaries, self.tool = save, archive, binaries, binaries / "meerkat-load"
+        self.database = None
         self.paths = certificate(folder / "certificate")
         self.process = None
 
     def __enter__(self):
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "data").mkdir(parents=True)
+        if self.archive == "postgres":
+            self.database = Postgres(self.folder / "postgres", self.port + 2, self.other_core)
         configuration = self.folder / CONFIGURATIONS[self.kind]
         configuration.write_text(self.fill((HERE / CONFIGURATIONS[self.kind]).read_text()))
         command, environment = getattr(self, self.kind)(configuration)
@@ -67,6 +95,8 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.database:
+            self.database.stop()
 
     @property
     def pid(self):
@@ -75,7 +105,11 @@ class Server:
 
     def fill(self, text):
         values = {"DIR": self.folder, "PORT": self.port, "DIRECT": self.direct, "SAVE": self.save,
-                  "CERTIFICATE": self.paths["crt"], "KEY": self.paths["key"], "PEM": self.paths["pem"]}
+                  "CERTIFICATE": self.paths["crt"], "KEY": self.paths["key"], "PEM": self.paths["pem"],
+                  "ARCHIVE": ARCHIVES[self.kind][self.archive], "MAM": '"mam";' if self.archive else ""}
+        if self.database:
+            values |= {"URL": self.database.url, "DATABASE_PORT": self.database.port,
+                       "PASSWORD": self.database.password}
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
         return text
@@ -90,6 +124,8 @@ class Server:
         beams = [line for line in listing.splitlines() if line.endswith("/ejabberd.beam")]
         if not beams or not shutil.which("erl"):
             raise Unavailable("ejabberd is not installed (apt-get install ejabberd)")
+        if self.database:
+            self.database.load(Path("/usr/share/ejabberd/sql/pg.sql"))
         environment = {"EJABBERD_CONFIG_PATH": str(configuration), "ERL_CRASH_DUMP_BYTES": "0",
                        "EJABBERD_LOG_PATH": str(self.folder / "ejabberd.log"),
                        "ERL_LIBS": str(Path(beams[0]).parents[2])}
@@ -141,3 +177,38 @@ class Server:
         finally:
             connection.close()
 
+
+class Postgres:
+    """A PostgreSQL of its own, as shipped: fsync is on."""
+
+    def __init__(self, folder, port, core):
+        if not (POSTGRES / "initdb").exists():
+            raise Unavailable("PostgreSQL is not installed (apt-get install postgresql-15)")
+        self.folder, self.port, self.password = folder, port, "bench"
+        folder.mkdir()
+        for parent in (folder, *folder.parents):
+            # The server runs as another user, who has to reach its folder.
+            if parent.stat().st_uid == os.getuid() and parent != Path("/"):
+                parent.chmod(parent.stat().st_mode | 0o055)
+        (folder / "password").write_text(self.password)
+        shutil.chown(folder, "postgres")
+        shutil.chown(folder / "password", "postgres")
+        self.run("initdb", "-D", folder / "data", "-U", "postgres", "-A", "scram-sha-256",
+                 f"--pwfile={folder}/password", "-E", "UTF8", "--locale=C.UTF-8")
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+        self.run("pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-o", options, "start",
+                 before=["taskset", "-c", str(core)])
+        self.pid = int((folder / "data/postmaster.pid").read_text().split()[0])
+        self.url = f"postgres://postgres:{self.password}@127.0.0.1:{port}/bench"
+        self.run("createdb", "-h", folder, "-p", str(port), "-U", "postgres", "bench")
+
+    def run(self, program, *arguments, before=()):
+        command = [*before, "runuser", "-u", "postgres", "--", POSTGRES / program, *map(str, arguments)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/",
+                       env={**os.environ, "PGPASSWORD": self.password})
+
+    def load(self, schema):
+        self.run("psql", "-q", "-h", self.folder, "-p", self.port, "-U", "postgres", "-d", "bench", "-f", schema)
+
+    def stop(self):
+        self.run("pg_ctl", "-D", self.folder / "data", "-m", "fast", "-w", "stop")

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use error::{LoadError, Result};
 use measure::report::Report;
 use options::Output;
-use scenarios::{chat, idle, login, many_to_one, offline, presence, register, roster};
+use scenarios::{archive, chat, idle, login, many_to_one, offline, presence, register, roster};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -55,6 +55,8 @@ enum Scenario {
     Presence(presence::Presence),
     /// Store messages for absent accounts, then collect them.
     Offline(offline::Offline),
+    /// Fill archives, then read them page by page (XEP-0313).
+    Archive(archive::Archive),
     /// Hold idle sessions and read the server's memory.
     Idle(idle::Idle),
     /// A stub that forwards stanzas unseen, to measure this tool itself.
@@ -112,6 +114,7 @@ impl Scenario {
             Scenario::Login(options) => Some(&options.output),
             Scenario::Presence(options) => Some(&options.output),
             Scenario::Offline(options) => Some(&options.output),
+            Scenario::Archive(options) => Some(&options.output),
             Scenario::Idle(options) => Some(&options.output),
             Scenario::EchoServer(_) => None,
         }
@@ -126,6 +129,7 @@ impl Scenario {
             Scenario::Login(options) => login::run(options).await.map(Some),
             Scenario::Presence(options) => presence::run(options).await.map(Some),
             Scenario::Offline(options) => offline::run(options).await.map(Some),
+            Scenario::Archive(options) => archive::run(options).await.map(Some),
             Scenario::Idle(options) => idle::run(options).await.map(Some),
             Scenario::EchoServer(options) => echo_server::run(options).await.map(|()| None),
         }

@@ -53,6 +53,9 @@ pub struct Output {
     /// Process of the server, whose CPU time and memory are read from /proc, with its descendants.
     #[arg(long)]
     pub pid: Option<u32>,
+    /// Process of the server's database, whose CPU time is told apart.
+    #[arg(long, requires = "pid")]
+    pub database_pid: Option<u32>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub json: bool,

@@ -25,7 +25,9 @@ use xmpp_core::BareJid;
 async fn main() {
     let mut arguments = std::env::args().skip(1);
     let (Some(path), Some(mode)) = (arguments.next(), arguments.next()) else { panic!("see the source") };
-    let store = match Sqlite::open(Options::new(path)).await {
+    // Small bulks, so that a short run has many.
+    let options = Options { bulk_rows: 2048, ..Options::new(path) };
+    let store = match Sqlite::open(options).await {
         Ok(store) => Arc::new(store),
         Err(error) => return say(&error_line(&error)),
     };

@@ -52,7 +52,8 @@ impl Stage {
             Home::Memory => Arc::new(Memory::with_outbox(gate)),
             Home::Sqlite(folder) => {
                 let path = folder.path().join("meerkat.db");
-                let options = sqlite::Options { outbox: gate, ..sqlite::Options::new(path) };
+                // Small bulks, so that messages of a test are in the tail and beyond it.
+                let options = sqlite::Options { outbox: gate, bulk_rows: 2048, ..sqlite::Options::new(path) };
                 Arc::new(Sqlite::open(options).await.expect("the store opens"))
             }
             Home::Postgres { url } => {

@@ -111,9 +111,10 @@ pub const OF_TEXT: [&str; 3] = [
     concat!("SELECT count(*) FROM (", texts!("1", ""), ")"),
 ];
 
-/// Which ids of the tail match. ?1 ids, ?2 what matches, ?3 where the tail begins.
+/// Which ids of the tail match. ?1 ids, ?2 what matches, ?3 where the tail begins. The plus keeps SQLite from
+/// searching anew for each id.
 pub const TAIL_OF_TEXT: &str = "SELECT rowid FROM message_text
-    WHERE message_text MATCH ?2 AND rowid > ?3 AND rowid IN (SELECT value FROM json_each(?1))";
+    WHERE message_text MATCH ?2 AND rowid > ?3 AND +rowid IN (SELECT value FROM json_each(?1))";
 
 /// Which of the three statements.
 #[derive(Clone, Copy)]
@@ -141,8 +142,15 @@ impl Archive for Sqlite {
         limit: usize,
     ) -> StoreFut<'a, Vec<Saved>> {
         Box::pin(async move {
-            let (indexed, tail) = self.sources(owner, filter).await?;
+            let (indexed, mut tail) = self.sources(owner, filter).await?;
             let bounds = self.bounds(filter, indexed, limit as u64).await?;
+            if filter.start.is_none() && filter.end.is_none() {
+                // All of them match, so that no more than a page of them is asked for.
+                match end {
+                    End::Oldest => tail.truncate(limit),
+                    End::Newest => drop(tail.drain(..tail.len().saturating_sub(limit))),
+                }
+            }
             let mut rows = match end {
                 End::Oldest => self.entries(owner, filter, &bounds, Form::Oldest).await?,
                 End::Newest => self.tail(tail.clone(), &bounds, Form::Newest).await?,

@@ -14,10 +14,8 @@ use super::tail::{Bulk, Entry, Tail};
 use super::text;
 use crate::storage::{AccountNumber, MessageId};
 
-/// The tail's rows get their entries this many at once.
-const BULK_ROWS: usize = 2048;
-/// Or sooner, when they have so many bytes of stanzas.
-const BULK_BYTES: usize = 4 << 20;
+/// A bulk is due sooner than by its rows, when they have so many bytes of stanzas, which a start has to look through.
+const BULK_BYTES: usize = 16 << 20;
 /// A tail of so many bulks is too long: senders wait for several slices then.
 const LONG_TAIL: usize = 4;
 /// How many slices of text a search waits for.
@@ -32,6 +30,7 @@ pub struct Chores {
     dead: VecDeque<Range>,
     removals: VecDeque<AccountNumber>,
     slice_rows: usize,
+    bulk_rows: usize,
     /// There is no room left: what is dead in the tail is to go, however little it is.
     pub pressed: bool,
     /// The tail up to here is to get its entries, however short it is.
@@ -48,9 +47,22 @@ struct Filling {
 }
 
 impl Chores {
-    pub fn new(dead: Vec<Range>, removals: Vec<AccountNumber>, text: Option<MessageId>) -> Chores {
-        let (dead, removals) = (dead.into(), removals.into());
-        Chores { filling: None, dead, removals, slice_rows: 256, pressed: false, wanted: MessageId(0), text }
+    pub fn new(
+        dead: Vec<Range>,
+        removals: Vec<AccountNumber>,
+        text: Option<MessageId>,
+        bulk_rows: usize,
+    ) -> Chores {
+        Chores {
+            filling: None,
+            dead: dead.into(),
+            removals: removals.into(),
+            slice_rows: 256,
+            bulk_rows: bulk_rows.max(1),
+            pressed: false,
+            wanted: MessageId(0),
+            text,
+        }
     }
 
     /// An account went. What it left in the tail goes too, and not only when the tail is long.
@@ -113,14 +125,14 @@ impl Chores {
     }
 
     fn bulk_is_due(&self, tail: &Tail) -> bool {
-        tail.len() >= BULK_ROWS
+        tail.len() >= self.bulk_rows
             || tail.bytes() >= BULK_BYTES
             || (self.pressed && tail.len() > 0)
             || (tail.indexed() < self.wanted && tail.len() > 0)
     }
 
     pub fn behind(&self, tail: &Tail) -> bool {
-        tail.len() >= LONG_TAIL * BULK_ROWS || tail.bytes() >= LONG_TAIL * BULK_BYTES
+        tail.len() >= LONG_TAIL * self.bulk_rows || tail.bytes() >= LONG_TAIL * BULK_BYTES
     }
 
     /// Does one slice. After an error it is to be done again: every step can be repeated.
@@ -195,7 +207,7 @@ impl Chores {
         books: &parking_lot::Mutex<Books>,
     ) -> Result<(), sqlx::Error> {
         let filling = self.filling.get_or_insert_with(|| {
-            let bulk = books.lock().tail().read_bulk(BULK_ROWS);
+            let bulk = books.lock().tail().read_bulk(self.bulk_rows);
             Filling { bulk, waiting: 0, archive: 0 }
         });
         let Filling { bulk, waiting, archive } = filling;

@@ -48,6 +48,9 @@ pub struct Options {
     pub full_text: bool,
     /// Lets events into the outbox. `None`: there is no event stream, and none are written.
     pub outbox: Option<Arc<Gate>>,
+    /// Messages get their entries so many at once, and are the tail until then. The more, the more entries of one
+    /// owner go onto one page of the file: an archived message cost 26 us with 2 048, and 15 with 8 192.
+    pub bulk_rows: usize,
     /// Who is told how it goes.
     pub watch: Arc<dyn Watch>,
 }
@@ -63,6 +66,7 @@ impl Options {
             readers: 4,
             full_text: false,
             outbox: None,
+            bulk_rows: 8192,
             watch: Arc::new(Unwatched),
         }
     }
@@ -76,6 +80,10 @@ impl Options {
             .busy_timeout(self.lock_wait)
             .pragma("cell_size_check", "ON")
             .pragma("secure_delete", "FAST")
+            // KiB. Entries go onto pages all over the file, which are written again and again.
+            .pragma("cache_size", "-16000")
+            // Pages. A page that was written several times meanwhile goes into the file once.
+            .pragma("wal_autocheckpoint", "4000")
             .pragma("journal_size_limit", "67108864");
         if let Some(bytes) = self.max_bytes {
             options = options.pragma("max_page_count", (bytes / PAGE_BYTES).max(1).to_string());

@@ -123,16 +123,16 @@ impl Tail {
     /// What matches of the owner's archive, but for the times, in order; and the id up to which entries
     /// are to be looked at.
     pub fn archived(&self, owner: AccountNumber, filter: &Filter) -> (MessageId, Vec<MessageId>) {
-        let rows = self.rows.iter().filter(|row| {
-            filter.after.is_none_or(|after| row.id > after)
-                && filter.before.is_none_or(|before| row.id < before)
-                && filter.ids.as_ref().is_none_or(|ids| ids.contains(&row.id))
-                && row.owners.iter().any(|of| {
-                    of.account == owner
-                        && of.role.archived
-                        && (of.role.sent || !filter.sent)
-                        && filter.with.is_none_or(|with| of.peer == with)
-                })
+        let first = filter.after.map_or(0, |after| self.rows.partition_point(|row| row.id <= after));
+        let end =
+            filter.before.map_or(self.rows.len(), |before| self.rows.partition_point(|row| row.id < before));
+        let rows = self.rows.range(first..end.max(first)).filter(|row| {
+            row.owners.iter().any(|of| {
+                of.account == owner
+                    && of.role.archived
+                    && (of.role.sent || !filter.sent)
+                    && filter.with.is_none_or(|with| of.peer == with)
+            }) && filter.ids.as_ref().is_none_or(|ids| ids.contains(&row.id))
         });
         (self.indexed, rows.map(|row| row.id).collect())
     }

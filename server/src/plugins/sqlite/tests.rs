@@ -31,7 +31,7 @@ impl Place {
     }
 
     async fn try_open(&self) -> Result<Sqlite, StoreError> {
-        Sqlite::open(Options::new(self.path())).await
+        Sqlite::open(Options { bulk_rows: 2048, ..Options::new(self.path()) }).await
     }
 
     /// The sentence that an operator reads.

@@ -8,6 +8,7 @@
 use sqlx::{Connection, SqliteConnection};
 use xmpp_core::{Stanza, ns};
 
+use super::delete::{erase, erase_no_more};
 use super::failure::Named;
 use super::packed::{Owners, unpack_owners};
 use crate::storage::archive::words;
@@ -38,6 +39,10 @@ pub async fn set_up(
     named: &Named,
 ) -> Result<Option<MessageId>, StoreError> {
     let error = |error: sqlx::Error| named.error(&error);
+    if !on {
+        // The pages of a dropped table would keep its words, out of reach of whoever deletes a message later.
+        erase(connection).await.map_err(error)?;
+    }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(error)?;
     sqlx::raw_sql(if on { ON } else { OFF }).execute(&mut *transaction).await.map_err(error)?;
     let mut indexed = None;
@@ -47,6 +52,7 @@ pub async fn set_up(
         indexed = Some(MessageId(id as u64));
     }
     transaction.commit().await.map_err(error)?;
+    erase_no_more(connection).await.map_err(error)?;
     Ok(indexed)
 }
 

@@ -35,6 +35,10 @@ const TAKINGS: usize = 512;
 const TAKINGS_WAIT: Duration = Duration::from_millis(100);
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
+/// Whether a transaction is on the disk when it returns, or with the next one that is durable.
+const DURABLE: &str = "PRAGMA synchronous = FULL";
+const WITHOUT_WAITING: &str = "PRAGMA synchronous = NORMAL";
+
 pub const OLDEST_OF_TAIL: &str =
     "SELECT time FROM message WHERE id > ? AND length(owners) > 0 ORDER BY id LIMIT 1";
 
@@ -313,9 +317,24 @@ impl Writer {
         if self.takings_at.is_none() && self.books.lock().has_takings_or_notes() {
             self.takings_at = Some(Instant::now() + TAKINGS_WAIT);
         }
+        let chores = self.chores.waiting(self.books.lock().tail());
+        if !chores && !self.takings_are_due() {
+            return Ok(());
+        }
+        // None of this need be on the disk at once: whatever of it a crash takes away is done again, and the log
+        // keeps the order, so that the next message's commit brings it there. After an error the connection, and
+        // this setting with it, is thrown away.
+        self.set(WITHOUT_WAITING).await?;
         if self.takings_are_due() {
             self.write_takings().await?;
         }
+        if chores {
+            self.do_chores().await?;
+        }
+        self.set(DURABLE).await
+    }
+
+    async fn do_chores(&mut self) -> Result<(), sqlx::Error> {
         let books = self.books.clone();
         while self.chores.waiting(books.lock().tail()) {
             self.connection().await?;
@@ -326,6 +345,10 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    async fn set(&mut self, pragma: &'static str) -> Result<(), sqlx::Error> {
+        sqlx::query(pragma).execute(self.connection().await?).await.map(drop)
     }
 
     fn takings_are_due(&self) -> bool {

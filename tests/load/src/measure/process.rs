@@ -14,6 +14,13 @@ const MICROSECONDS_PER_TICK: u64 = 10_000;
 #[derive(Clone, Copy)]
 pub struct Process(pub u32);
 
+/// The server, and the database that it has beside it, whose time is told apart.
+#[derive(Clone, Copy)]
+pub struct Measured {
+    pub server: Process,
+    pub database: Option<Process>,
+}
+
 /// CPU time since the process began, of all its threads and descendants, those that ended included.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct CpuTime {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::histogram::Latency;
 use super::meter::Meter;
-use super::process::{CpuTime, Memory, Process};
+use super::process::{CpuTime, Measured, Memory, Process};
 use crate::error::Result;
 
 #[derive(Serialize)]
@@ -47,6 +47,8 @@ pub struct ServerUse {
     pub system_us_per_operation: f64,
     /// Of one core.
     pub cpu_percent: f64,
+    /// What its database used, with `--database-pid`.
+    pub database_us_per_operation: Option<f64>,
     pub memory_before: Memory,
     pub memory_after: Memory,
 }
@@ -67,22 +69,24 @@ pub struct Faults {
 
 /// Times an interval; see README.md for what is read when.
 pub struct Stopwatch {
-    process: Option<Process>,
+    process: Option<Measured>,
     memory_before: Memory,
     server: CpuTime,
+    database: Option<CpuTime>,
     tool: CpuTime,
     machine: Option<CpuTime>,
     began: Instant,
 }
 
 impl Stopwatch {
-    pub fn start(process: Option<Process>) -> Result<Stopwatch> {
+    pub fn start(process: Option<Measured>) -> Result<Stopwatch> {
         // Memory first: reading a large process's takes a while and is no part of the interval.
-        let memory_before = process.map(Process::memory).transpose()?.unwrap_or_default();
+        let memory_before = process.map(|of| of.server.memory()).transpose()?.unwrap_or_default();
         let tool = Process::own().cpu_time()?;
-        let server = process.map(Process::cpu_time).transpose()?.unwrap_or_default();
+        let server = process.map(|of| of.server.cpu_time()).transpose()?.unwrap_or_default();
+        let database = database_time(process)?;
         let machine = CpuTime::of_machine();
-        Ok(Stopwatch { process, memory_before, server, tool, machine, began: Instant::now() })
+        Ok(Stopwatch { process, memory_before, server, database, tool, machine, began: Instant::now() })
     }
 
     pub fn stop(
@@ -93,14 +97,16 @@ impl Stopwatch {
         latency_us: Option<Latency>,
     ) -> Result<Phase> {
         let seconds = self.began.elapsed().as_secs_f64();
-        let server = self.process.map(Process::cpu_time).transpose()?.map(|cpu| cpu.since(self.server));
+        let server =
+            self.process.map(|of| of.server.cpu_time()).transpose()?.map(|cpu| cpu.since(self.server));
+        let database = database_time(self.process)?.zip(self.database).map(|(now, then)| now.since(then));
         let tool = Process::own().cpu_time()?.since(self.tool);
         let machine = CpuTime::of_machine().zip(self.machine).map(|(now, then)| now.since(then).total_us());
-        let memory_after = self.process.map(Process::memory).transpose()?.unwrap_or_default();
+        let memory_after = self.process.map(|of| of.server.memory()).transpose()?.unwrap_or_default();
         let each = |microseconds: u64| microseconds as f64 / operations.max(1) as f64;
         let percent = |cpu: CpuTime| cpu.total_us() as f64 / seconds / 10_000.0;
         let others = machine.zip(server).map(|(machine, server)| {
-            let ours = server.total_us() + tool.total_us();
+            let ours = server.total_us() + tool.total_us() + database.map_or(0, CpuTime::total_us);
             machine.saturating_sub(ours) as f64 / seconds / 10_000.0
         });
         Ok(Phase {
@@ -115,6 +121,7 @@ impl Stopwatch {
                 user_us_per_operation: each(cpu.user_us),
                 system_us_per_operation: each(cpu.system_us),
                 cpu_percent: percent(cpu),
+                database_us_per_operation: database.map(|cpu| each(cpu.total_us())),
                 memory_before: self.memory_before,
                 memory_after,
             }),
@@ -123,6 +130,10 @@ impl Stopwatch {
             others_cpu_percent: others,
         })
     }
+}
+
+fn database_time(process: Option<Measured>) -> Result<Option<CpuTime>> {
+    process.and_then(|of| of.database).map(Process::cpu_time).transpose()
 }
 
 impl Faults {
@@ -188,6 +199,9 @@ impl fmt::Display for Phase {
                 server.system_us_per_operation,
                 server.cpu_percent
             )?;
+            if let Some(database) = server.database_us_per_operation {
+                writeln!(f, "  {:<22} {database:.2} us per {}", "its database's CPU", self.unit)?;
+            }
             writeln!(
                 f,
                 "  {:<22} {} before, {} after",

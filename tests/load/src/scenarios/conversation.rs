@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::error::{LoadError, Result};
 use crate::flow::{Flow, Listener, Talker};
 use crate::measure::meter::Meter;
-use crate::measure::process::Process;
+use crate::measure::process::Measured;
 use crate::measure::report::{Faults, Phase, Stopwatch};
 use crate::options::Period;
 
@@ -46,7 +46,7 @@ pub struct Beat {
 }
 
 impl Conversation {
-    pub async fn run(self, period: &Period, process: Option<Process>) -> Result<(Phase, Faults)> {
+    pub async fn run(self, period: &Period, process: Option<Measured>) -> Result<(Phase, Faults)> {
         let Conversation { meter, talkers, listeners, flows, fan, unit, name, beat } = self;
         let (stop, stopped) = watch::channel(false);
         let listeners: Vec<_> =

@@ -49,7 +49,8 @@ pub struct Idle {
 
 pub async fn run(options: &Idle) -> Result<Report> {
     let process = process(&options.output)?;
-    let process = process.ok_or_else(|| LoadError::Options("idle needs --pid".into()))?;
+    let measured = process.ok_or_else(|| LoadError::Options("idle needs --pid".into()))?;
+    let process = measured.server;
     let dialer = dialer(&options.target, options.sessions.max(options.rehearsal)).await?;
     let meter = Arc::new(Meter::new());
     let settle = Duration::from_secs_f64(options.settle);
@@ -59,11 +60,11 @@ pub async fn run(options: &Idle) -> Result<Report> {
     rehearsal.shutdown().await;
     sleep(settle).await;
     let before = process.memory()?;
-    let stopwatch = Stopwatch::start(Some(process))?;
+    let stopwatch = Stopwatch::start(Some(measured))?;
     let mut held = hold(options, options.sessions, &dialer, &meter).await?;
     let opened = stopwatch.stop("open", "session", options.sessions as u64, None)?;
     sleep(settle).await;
-    let stopwatch = Stopwatch::start(Some(process))?;
+    let stopwatch = Stopwatch::start(Some(measured))?;
     sleep(Duration::from_secs_f64(options.duration)).await;
     let alive = held.len() as u64;
     let idle = stopwatch.stop("hold", "session", alive, None)?;

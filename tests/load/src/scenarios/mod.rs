@@ -7,12 +7,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::error::{LoadError, Result};
-use crate::measure::process::{Process, open_files_limit};
+use crate::measure::process::{Measured, Process, open_files_limit};
 use crate::options::{Output, Target};
 use crate::xmpp::dialer::Dialer;
 use crate::xmpp::login::Wish;
 use crate::xmpp::session::Session;
 
+pub mod archive;
 pub mod chat;
 pub mod conversation;
 pub mod idle;
@@ -27,11 +28,14 @@ pub mod roster;
 const OTHER_FILES: usize = 50;
 const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The server's process, if it was named and is there.
-pub fn process(output: &Output) -> Result<Option<Process>> {
-    let process = output.pid.map(Process);
-    process.map(Process::cpu_time).transpose()?;
-    Ok(process)
+/// The server's process, if it was named and is there, and its database's.
+pub fn process(output: &Output) -> Result<Option<Measured>> {
+    let Some(server) = output.pid.map(Process) else { return Ok(None) };
+    let database = output.database_pid.map(Process);
+    for process in [Some(server), database].into_iter().flatten() {
+        process.cpu_time()?;
+    }
+    Ok(Some(Measured { server, database }))
 }
 
 /// Refuses what the limit on open files would end later, in the middle.

@@ -131,7 +131,7 @@ async fn store(
 
 /// A message counts as stored when the server has acknowledged it (XEP-0198), or has answered a ping that was
 /// sent after it (RFC 6120, section 10.1: in order).
-async fn send_all(
+pub async fn send_all(
     mut session: Session,
     templates: &[Template],
     messages: u64,

@@ -8,7 +8,9 @@ const NOON: Millis = 1_795_261_800_000;
 
 impl Place {
     async fn open_searchable(&self, full_text: bool) -> Sqlite {
-        Sqlite::open(Options { full_text, ..Options::new(self.path()) }).await.expect("the store opens")
+        Sqlite::open(Options { full_text, bulk_rows: 2048, ..Options::new(self.path()) })
+            .await
+            .expect("the store opens")
     }
 }
 
