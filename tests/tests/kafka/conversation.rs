@@ -11,7 +11,7 @@ const HOSTILE: &str =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_is_read_by_a_consumer() {
-    let _turn = turn();
+    let _turn = turn().await;
     let kafka = kafka().await;
     let server = server(&kafka.broker(), &[]);
     server.account("romeo");
@@ -106,7 +106,7 @@ async fn passing(kafka: &meerkat_tests::kafka::KafkaServer, first: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_missing_is_named_and_waited_for() {
-    let _turn = turn();
+    let _turn = turn().await;
     let kafka = meerkat_tests::kafka::KafkaServer::start();
     let broker = kafka.broker();
     let server = server(&broker, &[("MEERKAT__STORAGE__KAFKA__TOPICS__MESSAGE_ARCHIVED", "")]);

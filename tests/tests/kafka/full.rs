@@ -45,7 +45,7 @@ fn says_where(server: &Server, kafka: &KafkaServer) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_oldest_events_are_lost_and_chat_goes_on() {
-    let _turn = turn();
+    let _turn = turn().await;
     let (kafka, server, mut romeo, mut juliet) = alone("drop");
     for n in 0..MESSAGES {
         romeo.send(&message(n));
@@ -81,7 +81,7 @@ async fn the_oldest_events_are_lost_and_chat_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn senders_wait_and_nothing_is_lost() {
-    let _turn = turn();
+    let _turn = turn().await;
     let (kafka, server, mut romeo, mut juliet) = alone("wait");
     let mut saved = Vec::new();
     let mut refused = 0;
@@ -121,7 +121,7 @@ async fn senders_wait_and_nothing_is_lost() {
 /// What an account said before it was removed goes its way, and then nothing of it is left.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_removed_account_said_drains() {
-    let _turn = turn();
+    let _turn = turn().await;
     let (kafka, server, mut romeo, mut juliet) = alone("drop");
     romeo.send(&message(0));
     juliet.hear("<body>0 ");

@@ -23,7 +23,7 @@ fn variables<'v>(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_mechanism_over_tls() {
-    let _turn = turn();
+    let _turn = turn().await;
     let kafka = kafka().await;
     let (broker, authority) = (kafka.secure_broker(), kafka.authority());
     let authority = authority.to_str().expect("UTF-8");
