@@ -1,10 +1,14 @@
 //! What a stanza's way asks of an account (does it exist, whom does it block, who sees its
 //! presence), in one bounded cache.
 //!
-//! A change commits, then `forget` is called, then the client is answered: nobody who was told of a
-//! change can still meet what was there before it.
+//! A change is begun, commits, and is ended; then the client is answered: nobody who was told of a
+//! change can still meet what was there before it. Where nodes share a cache, that holds for all of them, and what
+//! this one remembers is looked up there whether it is still so.
 
+mod agreement;
 pub mod preferences;
+mod record;
+pub mod shared;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,10 +22,11 @@ use tokio::time::Instant;
 use xmpp_core::{BareJid, Jid};
 
 use preferences::Preferences;
+use shared::{Begun, Found, SharedAccounts, Stamp};
 
 use crate::config::Archiving;
 use crate::router::hooks::Answer;
-use crate::storage::{AccountNumber, Roster, Store, StoreError, Subscription};
+use crate::storage::{AccountNumber, Roster, Store, StoreError, Subscription, Written};
 
 const SHARDS: usize = 16;
 /// An entry lives no longer, so that an invalidation that was lost mends itself.
@@ -57,17 +62,29 @@ pub struct Accounts {
     hasher: RandomState,
     /// Counts invalidations: what was read before one is not kept behind it.
     changes: AtomicU64,
+    /// What nodes share, where they do.
+    shared: Option<Arc<SharedAccounts>>,
+}
+
+/// A change of accounts that was begun, and is to be ended.
+#[must_use]
+pub struct Change<'a> {
+    accounts: &'a Accounts,
+    changed: Vec<BareJid>,
+    begun: Option<Begun>,
 }
 
 struct Entry {
     /// `None`: there is no such account. That is remembered too.
     info: Option<Arc<AccountInfo>>,
     until: Instant,
+    /// Its version in the shared cache, where there is one.
+    stamp: Option<Stamp>,
 }
 
 impl Accounts {
     /// Keeps at most `capacity` accounts.
-    pub fn new(store: Arc<dyn Store>, capacity: usize) -> Accounts {
+    pub fn new(store: Arc<dyn Store>, capacity: usize, shared: Option<Arc<SharedAccounts>>) -> Accounts {
         let per_shard = NonZeroUsize::new(capacity / SHARDS).unwrap_or(NonZeroUsize::MIN);
         let shard = || Mutex::new(LruCache::with_hasher(per_shard, RandomState::new()));
         Accounts {
@@ -75,11 +92,16 @@ impl Accounts {
             shards: (0..SHARDS).map(|_| shard()).collect(),
             hasher: RandomState::new(),
             changes: AtomicU64::new(0),
+            shared,
         }
     }
 
-    /// The account, or `None` where there is none. At once when it is remembered.
+    /// The account, or `None` where there is none. At once when it is remembered, and no other node can change it.
     pub fn find<'a>(&'a self, jid: &BareJid) -> Answer<'a, Result<Option<Arc<AccountInfo>>, StoreError>> {
+        if let Some(shared) = &self.shared {
+            let jid = jid.clone();
+            return Answer::later(async move { self.find_shared(shared, jid).await });
+        }
         if let Some(entry) = self.shard(jid).lock().get(jid)
             && entry.until > Instant::now()
         {
@@ -89,15 +111,61 @@ impl Accounts {
         Answer::later(async move { self.load(jid).await })
     }
 
-    /// To be called when a change of this account has committed.
+    /// What nodes share, where they do.
+    pub fn shared(&self) -> Option<&SharedAccounts> {
+        self.shared.as_deref()
+    }
+
+    /// To be called before a change of these accounts commits.
+    pub async fn begin(&self, changed: &[BareJid]) -> Change<'_> {
+        let begun = match &self.shared {
+            Some(shared) => Some(shared.begin(changed).await),
+            None => None,
+        };
+        Change { accounts: self, changed: changed.to_vec(), begun }
+    }
+
+    /// What this node remembers of it. A change of it is to be begun and ended besides.
     pub fn forget(&self, jid: &BareJid) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.shard(jid).lock().pop(jid);
     }
 
+    async fn find_shared(
+        &self,
+        shared: &SharedAccounts,
+        jid: BareJid,
+    ) -> Result<Option<Arc<AccountInfo>>, StoreError> {
+        let known =
+            self.shard(&jid).lock().get(&jid).and_then(|entry| Some((entry.info.clone(), entry.stamp?)));
+        let (info, stamp) = match (shared.look(&jid, known.as_ref().map(|(_, stamp)| *stamp)).await, known) {
+            (Found::Same, Some((info, _))) => return Ok(info),
+            (Found::There(info, stamp), _) => (info.map(Arc::new), stamp),
+            (Found::Absent(stamp), _) => {
+                let info = self.read(&jid).await?;
+                shared.put(&jid, info.as_deref(), stamp).await;
+                (info, stamp)
+            }
+            (Found::Nowhere | Found::Same, _) => return self.read(&jid).await,
+        };
+        let entry = Entry { info: info.clone(), until: Instant::now() + LIFETIME, stamp: Some(stamp) };
+        self.shard(&jid).lock().put(jid, entry);
+        Ok(info)
+    }
+
     async fn load(&self, jid: BareJid) -> Result<Option<Arc<AccountInfo>>, StoreError> {
         let changes = self.changes.load(Ordering::SeqCst);
-        let info = match self.store.account(&jid).await? {
+        let info = self.read(&jid).await?;
+        let mut shard = self.shard(&jid).lock();
+        if self.changes.load(Ordering::SeqCst) == changes {
+            let entry = Entry { info: info.clone(), until: Instant::now() + LIFETIME, stamp: None };
+            shard.put(jid, entry);
+        }
+        Ok(info)
+    }
+
+    async fn read(&self, jid: &BareJid) -> Result<Option<Arc<AccountInfo>>, StoreError> {
+        Ok(match self.store.account(jid).await? {
             None => None,
             Some(account) => {
                 let blocked = self.store.blocked(account.number).await?;
@@ -113,13 +181,7 @@ impl Accounts {
                     contacts: contacts(roster),
                 }))
             }
-        };
-        let mut shard = self.shard(&jid).lock();
-        if self.changes.load(Ordering::SeqCst) == changes {
-            let entry = Entry { info: info.clone(), until: Instant::now() + LIFETIME };
-            shard.put(jid, entry);
-        }
-        Ok(info)
+        })
     }
 
     async fn preferences(&self, owner: AccountNumber) -> Result<Preferences, StoreError> {
@@ -129,6 +191,31 @@ impl Accounts {
 
     fn shard(&self, jid: &BareJid) -> &Mutex<LruCache<BareJid, Entry, RandomState>> {
         &self.shards[(self.hasher.hash_one(jid) % SHARDS as u64) as usize]
+    }
+}
+
+impl Change<'_> {
+    /// When `written` is known, and before anybody is told of it. `more`: accounts of which only the commit knew that it
+    /// changes them.
+    pub async fn end(mut self, written: &Result<Written, StoreError>, more: &[BareJid]) {
+        more.iter().for_each(|jid| self.accounts.forget(jid));
+        let Some(begun) = self.begun.take() else { return };
+        // What has no answer may still be committed: until then the begun change keeps everybody from remembering.
+        if matches!(written, Err(StoreError::Unavailable(_))) {
+            return;
+        }
+        if let Some(shared) = self.accounts.shared.clone() {
+            let more = more.to_vec();
+            // A task of its own: who waits for it may go away.
+            let _ = tokio::spawn(async move { shared.end(begun, &more).await }).await;
+        }
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        // Where nobody ended it, the write may be under way, and the begun change keeps everybody from remembering.
+        self.changed.iter().for_each(|jid| self.accounts.forget(jid));
     }
 }
 

@@ -80,12 +80,14 @@ impl Directory {
             // A roster version that a client kept of an earlier account of this name must not fit.
             roster_epoch: rand::rng().next_u64(),
         };
-        router.store.write(write).await.map_err(|error| match error {
+        // That there was none is remembered too.
+        let change = router.accounts.begin(std::slice::from_ref(jid)).await;
+        let written = router.store.write(write).await;
+        change.end(&written, &[]).await;
+        written.map_err(|error| match error {
             StoreError::Conflict(_) => DirectoryError::Exists(jid.clone()),
             error => DirectoryError::Store(error),
         })?;
-        // That there was none is remembered too.
-        router.accounts.forget(jid);
         tracing::info!(%jid, "an account was made");
         Ok(())
     }
@@ -192,7 +194,10 @@ impl Directory {
 
     /// A write to an account that must exist.
     async fn change(&self, router: &Router, jid: &BareJid, write: Write) -> Done {
-        router.store.write(write).await.map_err(|error| missing(jid, error))?;
+        let change = router.accounts.begin(std::slice::from_ref(jid)).await;
+        let written = router.store.write(write).await;
+        change.end(&written, &[]).await;
+        written.map_err(|error| missing(jid, error))?;
         router.renew(jid).await;
         Ok(())
     }

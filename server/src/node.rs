@@ -7,9 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use cluster::{Boot, SingleNode};
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::accounts::Accounts;
+use crate::accounts::shared::SharedAccounts;
 use crate::c2s::C2s;
 use crate::c2s::admission::Admission;
 use crate::c2s::listener::{Listener, listen};
@@ -25,7 +28,7 @@ use crate::plugins;
 use crate::retention;
 use crate::router::{Domain, Domains, Router, Save, StanzaIds};
 use crate::session::End;
-use crate::storage::{Job, Store, StoreError, Write, Written};
+use crate::storage::{Cache, Job, Store, StoreError, Write, Written};
 use crate::telemetry::health::{Condition, Health};
 use crate::telemetry::http::Shown;
 use crate::telemetry::labels::Queue;
@@ -114,6 +117,8 @@ impl Node {
         let fake_key = shared_key::<32>(&store, "auth.fake_salts").await?;
         let stanza_id_key = shared_key::<16>(&store, "router.stanza_ids").await?;
 
+        let cache = Shared::open(&config, &store, &metrics).await?;
+        let accounts = cache.as_ref().and_then(|cache| cache.accounts(&config, &store));
         let cluster = Arc::new(SingleNode::new(Boot(micros_since_epoch())));
         let router = Router::new(
             store.clone(),
@@ -122,7 +127,7 @@ impl Node {
             metrics.clone(),
             domains(&config),
             StanzaIds::new(&stanza_id_key),
-            config.storage.cached_accounts as usize,
+            Accounts::new(store.clone(), config.storage.cached_accounts as usize, accounts),
         );
         let passwords = Arc::new(Passwords::new(
             config.auth.hashing_threads as usize,
@@ -145,7 +150,11 @@ impl Node {
         let tls = Tls::start(&config.tls, &config.general.hosts, data_dir, ticket_key)
             .map(Arc::new)
             .map_err(StartError::Certificates)?;
-        let admission = Arc::new(Admission::new(&config));
+        let admission = match &cache {
+            Some(cache) => Admission::new(&config).shared(cache.cache.clone(), &cache.secret),
+            None => Admission::new(&config),
+        };
+        let admission = Arc::new(admission);
         let (stopping, stops) = watch::channel(false);
         let c2s =
             C2s::new(router.clone(), tls.clone(), admission, passwords, config.clone(), fake_key, stops);
@@ -353,6 +362,40 @@ impl Node {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+}
+
+/// What nodes share besides the store, and can do without.
+struct Shared {
+    cache: Arc<dyn Cache>,
+    secret: [u8; 32],
+}
+
+impl Shared {
+    async fn open(
+        config: &Config,
+        store: &Arc<dyn Store>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Option<Shared>, StartError> {
+        if config.storage.redis.url.is_none() {
+            return Ok(None);
+        }
+        let secret = shared_key::<32>(store, "cache.keys").await?;
+        // Servers of other databases may use the same Redis.
+        let name = Sha256::digest(secret);
+        let name: String = name.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let cache = plugins::open_cache(config, &name, metrics.clone()).map_err(StartError::Store)?;
+        Ok(cache.map(|cache| Shared { cache, secret }))
+    }
+
+    /// Of a store that no other node uses, what this one remembers is right, and quicker.
+    fn accounts(&self, config: &Config, store: &Arc<dyn Store>) -> Option<Arc<SharedAccounts>> {
+        if config.storage.main != config::MainStore::Postgres {
+            return None;
+        }
+        let lifetime = Duration::from_secs(config.storage.redis.account_seconds.into());
+        let largest = config.storage.redis.account_bytes as usize;
+        Some(SharedAccounts::new(store.clone(), self.cache.clone(), &self.secret, lifetime, largest))
     }
 }
 

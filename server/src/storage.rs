@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod blobs;
+pub mod cache;
 pub mod events;
 pub mod files;
 pub mod leases;
@@ -28,6 +29,7 @@ use xmpp_core::{BareJid, Jid};
 
 pub use archive::{Archive, Peer, Verified};
 pub use blobs::{BlobName, Blobs, Content, PutError, Usage};
+pub use cache::{Cache, CacheError, CacheWatch};
 pub use files::{File, FileQuota, Files};
 pub use leases::{Job, Lease, Leases};
 pub use outbox::{Deleted, Outbox, OutboxRow, OutboxSize, Place};

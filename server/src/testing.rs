@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use cluster::{Boot, Cluster, SingleNode};
 use xmpp_core::{BareJid, Jid, Stanza};
 
+use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
@@ -58,7 +59,7 @@ impl Stage {
             Arc::new(Metrics::default()),
             domains,
             StanzaIds::new(&[7; 16]),
-            1000,
+            Accounts::new(store.clone(), 1000, None),
         );
         let config = Arc::new(config);
         let live = Arc::new(ArcSwap::new(config.clone()));

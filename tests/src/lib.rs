@@ -5,5 +5,6 @@ pub mod actor;
 pub mod kafka;
 pub mod play;
 pub mod postgres;
+pub mod redis;
 pub mod stage;
 pub mod xml;

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 use tempfile::TempDir;
@@ -107,7 +107,7 @@ impl PostgresServer {
             "{PROGRAMS} is not there: apt-get install postgresql-15 (tests/run does it)"
         );
         let authority = TempDir::new().expect("a folder");
-        let (certificate, key) = certificate(authority.path());
+        let (certificate, key) = certificate(authority.path(), "127.0.0.1");
         let port = free_port();
         command.args(["-c", KEEPER, "keeper", PROGRAMS, &port.to_string(), settings, &certificate, &key]);
         let mut child =
@@ -221,15 +221,18 @@ fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
-/// A certificate and its key; the authority that it is from is put into the folder.
-fn certificate(folder: &Path) -> (String, String) {
+/// A certificate of an address and its key; the authority that it is from is put into the folder.
+pub(crate) fn certificate(folder: &Path, address: &str) -> (String, String) {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority =
         CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("signs");
     std::fs::write(folder.join("authority.pem"), authority.pem()).expect("writes");
     let key = KeyPair::generate().expect("a key");
-    let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-    let leaf = CertificateParams::new(names).expect("names").signed_by(&key, &authority).expect("signs");
+    let names = vec![address.to_owned(), "localhost".to_owned()];
+    let mut leaf = CertificateParams::new(names).expect("names");
+    // OpenSSL takes one that is named as its authority for its own authority.
+    leaf.distinguished_name.push(DnType::CommonName, address);
+    let leaf = leaf.signed_by(&key, &authority).expect("signs");
     (leaf.pem(), key.serialize_pem())
 }

@@ -40,6 +40,15 @@ impl Preferences {
         prefs.unwrap_or_default()
     }
 
+    pub fn parts(&self) -> (Option<Archiving>, &[Jid], &[Jid]) {
+        (self.default, &self.always, &self.never)
+    }
+
+    /// As `parts` gave them.
+    pub fn of_parts(default: Option<Archiving>, always: Vec<Jid>, never: Vec<Jid>) -> Preferences {
+        Preferences { default, always, never }
+    }
+
     /// Section 2.3: is what goes to or comes from this address archived? `default` holds for an account
     /// that has said nothing.
     pub fn archives(&self, peer: &Jid, default: Archiving, is_contact: impl FnOnce() -> bool) -> bool {

@@ -4,6 +4,7 @@
 //! used goes. An IPv6 address counts with its /64: a host has a whole one to itself.
 
 mod logins;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -22,14 +23,19 @@ use tokio::time::Instant;
 use xmpp_core::BareJid;
 
 use crate::config::{Config, Limit};
+use crate::storage::Cache;
+use crate::storage::cache::Attempt;
 use crate::telemetry::bound::Bound;
 use logins::Logins;
+use shared::Shared;
 
 pub struct Admission {
     open: Arc<Open>,
     settings: ArcSwap<Settings>,
     /// Held for a few look-ups, once or twice per login.
     logins: Mutex<Logins>,
+    /// What all nodes count together, where they do.
+    shared: Option<Shared>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,7 +88,14 @@ impl Admission {
             open: Arc::default(),
             logins: Mutex::new(Logins::new(settings.failed_per_address, settings.failed_per_account)),
             settings: ArcSwap::from_pointee(settings),
+            shared: None,
         }
+    }
+
+    /// Counts failed logins with the other nodes, which have the same secret.
+    pub fn shared(mut self, cache: Arc<dyn Cache>, secret: &[u8]) -> Admission {
+        self.shared = Some(Shared::new(cache, secret));
+        self
     }
 
     /// For what comes from now on. What is open stays counted; failures are counted anew when their bounds change.
@@ -130,17 +143,41 @@ impl Admission {
     }
 
     /// Whether an attempt to log in may be looked at. An account's failures refuse nobody else's login.
-    pub fn may_log_in(&self, address: IpAddr, account: &BareJid) -> Result<(), Bound> {
-        self.logins.lock().check(Source::of(address), account.as_str(), Instant::now())
+    pub async fn may_log_in(&self, address: IpAddr, account: &BareJid) -> Result<(), Bound> {
+        self.check_here(address, account)?;
+        self.share(address, account.as_str(), Attempt::Check).await
     }
 
     /// The right password was given: what failed before from that address to that account was a slip.
-    pub fn logged_in(&self, address: IpAddr, account: &BareJid) {
-        self.logins.lock().succeeded(Source::of(address), account.as_str(), Instant::now());
+    pub async fn logged_in(&self, address: IpAddr, account: &BareJid) {
+        self.succeeded_here(address, account);
+        let _ = self.share(address, account.as_str(), Attempt::Succeeded).await;
     }
 
     /// A wrong one was given. `None`: to no account that there could be.
-    pub fn failed_login(&self, address: IpAddr, account: Option<&BareJid>) {
+    pub async fn failed_login(&self, address: IpAddr, account: Option<&BareJid>) {
+        self.failed_here(address, account);
+        let _ = self.share(address, account.map_or("", BareJid::as_str), Attempt::Failed).await;
+    }
+
+    async fn share(&self, address: IpAddr, account: &str, attempt: Attempt) -> Result<(), Bound> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let settings = **self.settings.load();
+        shared.attempt(&settings, Source::of(address), account, attempt).await
+    }
+}
+
+/// What this node counts.
+impl Admission {
+    fn check_here(&self, address: IpAddr, account: &BareJid) -> Result<(), Bound> {
+        self.logins.lock().check(Source::of(address), account.as_str(), Instant::now())
+    }
+
+    fn succeeded_here(&self, address: IpAddr, account: &BareJid) {
+        self.logins.lock().succeeded(Source::of(address), account.as_str(), Instant::now());
+    }
+
+    fn failed_here(&self, address: IpAddr, account: Option<&BareJid>) {
         let account = account.map_or("", BareJid::as_str);
         self.logins.lock().failed(Source::of(address), account, Instant::now());
     }
@@ -207,6 +244,13 @@ impl Source {
         match address.to_canonical() {
             IpAddr::V4(address) => Source::V4(address.to_bits()),
             IpAddr::V6(address) => Source::V6((address.to_bits() >> 64) as u64),
+        }
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        match self {
+            Source::V4(bits) => bits.to_be_bytes().to_vec(),
+            Source::V6(bits) => bits.to_be_bytes().to_vec(),
         }
     }
 }

@@ -185,8 +185,10 @@ impl Negotiator {
                 let verdict = self.verify(&account, &password).await;
                 self.negotiation.answer_checked(verdict);
             }
-            Action::Authenticated { account, mechanism } => self.authenticated(&account, mechanism),
-            Action::AuthFailed { account, mechanism, error } => self.failed(account, mechanism, error),
+            Action::Authenticated { account, mechanism } => self.authenticated(&account, mechanism).await,
+            Action::AuthFailed { account, mechanism, error } => {
+                self.failed(account, mechanism, error).await;
+            }
             Action::Register { host, request } => {
                 let router = self.c2s.router.clone();
                 match router.answer_before_login(&request, &host.name, self.peer.ip()).await {
@@ -236,14 +238,14 @@ impl Negotiator {
     }
 
     /// Whether a login may be looked at, after those that failed.
-    fn may_log_in(&mut self, account: &BareJid) -> bool {
-        let allowed = self.c2s.admission.may_log_in(self.peer.ip(), account);
+    async fn may_log_in(&mut self, account: &BareJid) -> bool {
+        let allowed = self.c2s.admission.may_log_in(self.peer.ip(), account).await;
         self.limited = allowed.is_err();
         allowed.map_err(|bound| self.c2s.router.metrics.refused(bound)).is_ok()
     }
 
     async fn verify(&mut self, account: &BareJid, password: &Password) -> Verdict {
-        if !self.may_log_in(account) {
+        if !self.may_log_in(account).await {
             return Verdict::Unavailable;
         }
         match self.c2s.router.store.verify(account, password.as_str()).await {
@@ -254,7 +256,7 @@ impl Negotiator {
     }
 
     async fn secret(&mut self, account: &BareJid, mechanism: Mechanism) -> Lookup {
-        if !self.may_log_in(account) {
+        if !self.may_log_in(account).await {
             return Lookup::Unavailable;
         }
         // Nothing else is asked of the store: a second question about an account that is there would take its time.
@@ -287,20 +289,20 @@ impl Negotiator {
         self.negotiation.answer_checked(verdict);
     }
 
-    fn authenticated(&mut self, account: &BareJid, mechanism: Mechanism) {
+    async fn authenticated(&mut self, account: &BareJid, mechanism: Mechanism) {
         self.mechanism = Some(mechanism);
-        self.c2s.admission.logged_in(self.peer.ip(), account);
+        self.c2s.admission.logged_in(self.peer.ip(), account).await;
         self.count(mechanism, Login::Success);
     }
 
-    fn failed(&mut self, account: Option<BareJid>, mechanism: Option<Mechanism>, error: AuthError) {
+    async fn failed(&mut self, account: Option<BareJid>, mechanism: Option<Mechanism>, error: AuthError) {
         tracing::info!(peer = %self.peer, ?account, ?mechanism, ?error, "a login failed");
         let result = if std::mem::take(&mut self.limited) { Login::Limited } else { outcome(error) };
         if let Some(mechanism) = mechanism {
             self.count(mechanism, result);
         }
         if error.is_failed_login() {
-            self.c2s.admission.failed_login(self.peer.ip(), account.as_ref());
+            self.c2s.admission.failed_login(self.peer.ip(), account.as_ref()).await;
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::Config;
 use super::error::{Fault, Problem};
 use super::nearest::nearest_word;
+use super::redis_url::RedisUrl;
 use super::sections::MainStore;
 use super::source::Node;
 use super::values::Secret;
@@ -18,6 +19,7 @@ pub(super) fn check(config: &Config, tree: &Node) -> Vec<Problem> {
     check.limits(config);
     check.storage(config);
     check.kafka(config);
+    check.redis(config);
     check.upload(config);
     check.problems
 }
@@ -162,6 +164,25 @@ impl Check<'_> {
             Some((format!("storage.kafka.topics.{}", topic.word().replace('.', "_")), name.name()?))
         });
         self.unique(topics);
+    }
+
+    fn redis(&mut self, config: &Config) {
+        let redis = &config.storage.redis;
+        let Some(url) = redis.url.as_ref().map(Secret::reveal) else { return };
+        if !cfg!(feature = "redis") {
+            self.fault("storage.redis.url".into(), Fault::NotCompiled { feature: "redis" });
+        }
+        let wanted = match RedisUrl::parse(url) {
+            None => "a URL, as \"redis://USER:PASSWORD@HOST:PORT/DATABASE\"",
+            Some(url) if url.servers.len() > 1 && !redis.cluster => {
+                "the URL of one server, or storage.redis.cluster = true with it"
+            }
+            Some(url) if url.database != 0 && redis.cluster => {
+                "a URL without a database: a Redis Cluster has only one"
+            }
+            Some(_) => return,
+        };
+        self.fault("storage.redis.url".into(), Fault::Malformed { wanted });
     }
 
     /// It is the beginning of URLs: nothing can stand behind a query.

@@ -16,6 +16,7 @@ mod locate;
 mod modules;
 mod nearest;
 mod read;
+pub mod redis_url;
 mod render;
 mod scalar;
 mod sections;

@@ -29,7 +29,6 @@ const NOT_YET: &[&str] = &[
     "s2s",
     "storage.kafka",
     "storage.main.postgres",
-    "storage.redis",
     "storage.s3",
 ];
 

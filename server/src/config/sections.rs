@@ -346,6 +346,8 @@ settings! {
         section sqlite: Sqlite = Sqlite::default();
         /// A PostgreSQL database, which several servers may share.
         section postgres: Postgres = Postgres::default();
+        /// A Redis server or cluster: what several servers share besides, and can do without.
+        section redis: Redis = Redis::default();
         /// The folder of uploads.
         section disk: Disk = Disk::default();
         /// The event stream: topics of an Apache Kafka, of which others learn what happens here.
@@ -387,6 +389,30 @@ settings! {
         restart connect_seconds: u32 = 5, in 1..=300;
         /// How long one statement may take.
         restart statement_seconds: u32 = 10, in 1..=3600;
+    }
+}
+
+settings! {
+    /// A Redis server or cluster: what several servers share besides, and can do without. While it is away or slow the
+    /// database is asked instead. With PostgreSQL it keeps what messages ask of accounts; with every store it
+    /// counts failed logins for all servers together.
+    pub struct Redis {
+        /// Where it is, as "redis://USER:PASSWORD@HOST:PORT/DATABASE"; "rediss://" for TLS. Several servers of one
+        /// cluster are separated by commas: "redis://ONE:6379,TWO:6379". Absent: none. It is shown without the
+        /// password.
+        restart url: Option<Secret> = None, like "\"redis://127.0.0.1:6379\"";
+        /// The password, where it is not in the URL.
+        restart password: Option<Secret> = None, like "\"secret\"";
+        /// A file with the certificate authority to trust. Absent: the system's.
+        restart authority: Option<PathBuf> = None, like "\"/etc/meerkat/redis-ca.pem\"";
+        /// Whether it is a Redis Cluster.
+        restart cluster: bool = false;
+        /// How long one answer may take. After that the database is asked.
+        restart timeout_ms: u32 = 5, in 1..=1_000;
+        /// How long an account is kept.
+        restart account_seconds: u32 = 60, in 1..=3_600;
+        /// The largest account that is kept there, with its contacts; larger ones are read from the database.
+        restart account_bytes: u32 = 64 << 10, in 1_024..=16 << 20;
     }
 }
 

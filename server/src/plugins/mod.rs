@@ -9,19 +9,23 @@ pub mod kafka;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod tools;
 
 use std::path::Path;
 use std::sync::Arc;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 use std::time::Duration;
 
+#[cfg(feature = "redis")]
+use crate::config::redis_url::RedisUrl;
 use crate::config::{Config, MainStore, OutboxFull};
 use crate::storage::events::EventStream;
 use crate::storage::outbox::{Bounds, Gate, WhenFull};
-use crate::storage::{Blobs, Store, StoreError, Watch};
+use crate::storage::{Blobs, Cache, CacheWatch, Store, StoreError, Watch};
 
 /// Opens the store that `storage.main` names. `watch` is told how it fares.
 pub async fn open(
@@ -98,6 +102,37 @@ pub fn open_events(config: &Config) -> Result<Option<Arc<dyn EventStream>>, Stri
         true => Ok(None),
         false => Err("this binary was built without Kafka: build with `--features kafka`".to_owned()),
     }
+}
+
+/// The cache that `storage.redis` names, if it does. `name`: what tells this server's keys from those of others.
+#[cfg_attr(not(feature = "redis"), allow(unused_variables))]
+pub fn open_cache(
+    config: &Config,
+    name: &str,
+    watch: Arc<dyn CacheWatch>,
+) -> Result<Option<Arc<dyn Cache>>, StoreError> {
+    let settings = &config.storage.redis;
+    let Some(url) = &settings.url else { return Ok(None) };
+    #[cfg(feature = "redis")]
+    {
+        let unknown = || StoreError::Unavailable("storage.redis.url is not understood".to_owned());
+        let mut url = RedisUrl::parse(url.reveal()).ok_or_else(unknown)?;
+        if let Some(password) = &settings.password {
+            url.password = Some(password.reveal().to_owned());
+        }
+        let options = redis::Options {
+            url,
+            authority: settings.authority.as_deref().map(redis::Redis::authority).transpose()?,
+            cluster: settings.cluster,
+            timeout: Duration::from_millis(settings.timeout_ms.into()),
+            prefix: format!("meerkat:{name}:"),
+            watch,
+        };
+        Ok(Some(redis::Redis::open(options)))
+    }
+    #[cfg(not(feature = "redis"))]
+    // The configuration's check names the key and the feature.
+    Err(StoreError::Unavailable("this binary was built without storage.redis".to_owned()))
 }
 
 /// Where uploads are kept.

@@ -31,7 +31,15 @@ impl Router {
         // On whose rosters a removed account stands is known only once it is removed.
         let whose = if matches!(write, Write::RemoveAccount { .. }) { &[] } else { accounts };
         let _turn = self.turn(whose).await;
-        let written = self.store.write(write).await?;
+        let change = self.accounts.begin(accounts).await;
+        let written = self.store.write(write).await;
+        let more: BTreeSet<&BareJid> = match &written {
+            Ok(Written::Effects(effects)) => effects.iter().flat_map(accounts_of).collect(),
+            _ => BTreeSet::new(),
+        };
+        let more: Vec<BareJid> = more.into_iter().filter(|jid| !accounts.contains(jid)).cloned().collect();
+        change.end(&written, &more).await;
+        let written = written?;
         match (&written, accounts) {
             (Written::Item(item, version), [owner, ..]) => {
                 self.renew(owner).await;
@@ -75,7 +83,7 @@ impl Router {
         }
     }
 
-    /// Forgets what was remembered of the account and gives its sessions what it is now.
+    /// Gives an account's sessions what it is now, after a change.
     pub async fn renew(&self, account: &BareJid) {
         self.accounts.forget(account);
         let sessions = self.sessions_of(account);

@@ -110,11 +110,11 @@ impl Router {
         metrics: Arc<Metrics>,
         domains: Domains,
         stanza_ids: StanzaIds,
-        cached_accounts: usize,
+        accounts: Accounts,
     ) -> Arc<Router> {
         let (commits, pending) = mpsc::channel(commit::QUEUE);
         let router = Arc::new(Router {
-            accounts: Accounts::new(store.clone(), cached_accounts),
+            accounts,
             store,
             cluster,
             sessions: Sessions::default(),

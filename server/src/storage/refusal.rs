@@ -38,6 +38,10 @@ impl StoreError {
         StoreError::Conflict(format!("there is no item {contact} in the roster"))
     }
 
+    pub fn another_value(collection: &str, key: &str) -> StoreError {
+        StoreError::Conflict(format!("{key} of {collection} has another value"))
+    }
+
     pub fn roster_full(limit: u32) -> StoreError {
         StoreError::Full(format!("a roster has at most {limit} items"))
     }

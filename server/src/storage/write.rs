@@ -110,6 +110,14 @@ pub enum Write {
         value: Bytes,
         limit: u32,
     },
+    /// Sets such a value only if it is now what was expected, `None` where there is to be none; else `Conflict`. It
+    /// is never the one that goes where a collection is full.
+    SwapSharedItem {
+        collection: String,
+        key: String,
+        expected: Option<Bytes>,
+        value: Bytes,
+    },
 
     /// Drops the oldest entries of the owner's archive, at most `limit`, up to the first that came at
     /// `before` or later: an archive never gets a hole. What waits for the owner waits on, and a message goes

@@ -4,6 +4,7 @@ use xmpp_core::{Condition, Kind, StreamCondition};
 
 use crate::config::Mechanism;
 use crate::config::words::words;
+use crate::storage::cache::{CacheAction, CacheOutcome};
 
 /// A label, or several together, with all values that it can have.
 pub trait Label: Copy {
@@ -110,6 +111,8 @@ label!(Login, "result", Login::ALL, Login::as_str);
 label!(SessionState, "state", SessionState::ALL, SessionState::as_str);
 label!(Queue, "queue", Queue::ALL, Queue::as_str);
 label!(StoreFailure, "kind", StoreFailure::ALL, StoreFailure::as_str);
+label!(CacheAction, "action", CacheAction::ALL, CacheAction::as_str);
+label!(CacheOutcome, "outcome", CacheOutcome::ALL, CacheOutcome::as_str);
 label!(Mechanism, "mechanism", Mechanism::ALL, Mechanism::as_str);
 label!(StreamCondition, "condition", StreamCondition::ALL, StreamCondition::as_str);
 label!(Condition, "condition", Condition::ALL, Condition::as_str);
@@ -138,6 +141,7 @@ mod tests {
         holds::<SessionState>();
         holds::<Queue>();
         holds::<StoreFailure>();
+        holds::<(CacheAction, CacheOutcome)>();
         holds::<Mechanism>();
         holds::<StreamCondition>();
         holds::<Condition>();

@@ -20,7 +20,8 @@ use super::labels::{Login, Queue, SessionState, StoreFailure};
 use super::page::{self, Page};
 use super::process;
 use crate::config::Mechanism;
-use crate::storage::{Crowded, StoreError, Watch};
+use crate::storage::cache::{CacheAction, CacheOutcome};
+use crate::storage::{CacheWatch, Crowded, StoreError, Watch};
 
 /// Everything that is counted. The fields are public: whoever counts seldom does so directly; what is counted
 /// for each stanza has a method.
@@ -40,6 +41,10 @@ pub struct Metrics {
     pub store_batch_writes: Histogram,
     pub store_batch_duration: Histogram,
     pub store_failures: Per<StoreFailure, Counter>,
+    /// What was asked of the cache that nodes share, and what came of it.
+    pub cache_operations: Per<(CacheAction, CacheOutcome), Counter>,
+    /// Clearing takes as long as it takes, and is not in it.
+    pub cache_duration: Histogram,
     pub queue_length: Per<Queue, Gauge>,
     /// How often each bound bit.
     pub refusals: Per<Bound, Counter>,
@@ -69,6 +74,8 @@ impl Default for Metrics {
             store_batch_writes: Histogram::new(BATCH_SIZES),
             store_batch_duration: Histogram::new(DURATIONS),
             store_failures: Per::default(),
+            cache_operations: Per::default(),
+            cache_duration: Histogram::new(DURATIONS),
             queue_length: Per::default(),
             refusals: Per::default(),
             stream_errors: Per::default(),
@@ -197,6 +204,15 @@ impl Watch for Metrics {
     }
 }
 
+impl CacheWatch for Metrics {
+    fn asked(&self, action: CacheAction, outcome: CacheOutcome, took: Duration) {
+        self.cache_operations.of((action, outcome)).add(1);
+        if action != CacheAction::Clear && outcome != CacheOutcome::Away {
+            self.cache_duration.observe_duration(took);
+        }
+    }
+}
+
 impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut page = Page(encoder);
@@ -241,6 +257,10 @@ impl Metrics {
             "What the store could not do, by kind.",
             &self.store_failures,
         )?;
+        let help = "What was asked of the shared cache, by action and outcome.";
+        page.counters("meerkat_cache_operations", help, &self.cache_operations)?;
+        let help = "Time until the shared cache answered, or until it was waited for no longer.";
+        page.histogram("meerkat_cache_duration", help, Some(Unit::Seconds), &self.cache_duration)?;
         page.gauges("meerkat_queue_length", "Items that wait, by queue.", &self.queue_length)
     }
 

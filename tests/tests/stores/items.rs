@@ -12,6 +12,7 @@ crate::on_every_store![
     a_collection_keeps_its_values,
     a_collection_is_bounded_in_bytes,
     shared_values_go_the_oldest_first,
+    a_shared_value_is_swapped_by_who_knows_it,
     an_account_takes_its_values_with_it,
 ];
 
@@ -107,6 +108,26 @@ async fn shared_values_go_the_oldest_first(stage: Stage) {
     }
     // "a" was set again, so that "b" was the oldest.
     assert_eq!(kept, [true, false, true]);
+}
+
+async fn a_shared_value_is_swapped_by_who_knows_it(stage: Stage) {
+    let swap = |expected: Option<&'static str>, value: &'static str| {
+        let (collection, key) = ("cache".to_owned(), "agreement".to_owned());
+        let expected = expected.map(Bytes::from);
+        stage.write(Write::SwapSharedItem { collection, key, expected, value: Bytes::from(value) })
+    };
+    let refused = |written| assert!(matches!(written, Err(StoreError::Conflict(_))), "{written:?}");
+    refused(swap(Some("one"), "two").await);
+    assert_eq!(swap(None, "one").await, Ok(Written::Done));
+    refused(swap(None, "two").await);
+    refused(swap(Some("other"), "two").await);
+    assert_eq!(swap(Some("one"), "two").await, Ok(Written::Done));
+    assert_eq!(stage.store.shared_item("cache", "agreement").await, Ok(Some(Bytes::from("two"))));
+    // Of those who know the same, one is the first.
+    let swaps =
+        tokio::join!(swap(Some("two"), "three"), swap(Some("two"), "four"), swap(Some("two"), "five"));
+    let done = [swaps.0, swaps.1, swaps.2].iter().filter(|written| written.is_ok()).count();
+    assert_eq!(done, 1);
 }
 
 async fn an_account_takes_its_values_with_it(stage: Stage) {

@@ -130,16 +130,16 @@ async fn an_accounts_failures_refuse_it_from_their_address_for_the_window() {
     });
     let (here, elsewhere, romeo) = (ip("192.0.2.1"), ip("192.0.2.2"), account("romeo"));
     for _ in 0..3 {
-        assert_eq!(admission.may_log_in(here, &romeo), Ok(()));
-        admission.failed_login(here, Some(&romeo));
+        assert_eq!(admission.check_here(here, &romeo), Ok(()));
+        admission.failed_here(here, Some(&romeo));
         seconds(5).await;
     }
-    assert_eq!(admission.may_log_in(here, &romeo), Err(Bound::FailedLoginsPerAddress));
-    assert_eq!(admission.may_log_in(elsewhere, &romeo), Ok(()));
+    assert_eq!(admission.check_here(here, &romeo), Err(Bound::FailedLoginsPerAddress));
+    assert_eq!(admission.check_here(elsewhere, &romeo), Ok(()));
     seconds(50).await;
-    assert_eq!(admission.may_log_in(here, &romeo), Err(Bound::FailedLoginsPerAddress));
+    assert_eq!(admission.check_here(here, &romeo), Err(Bound::FailedLoginsPerAddress));
     seconds(16).await;
-    assert_eq!(admission.may_log_in(here, &romeo), Ok(()));
+    assert_eq!(admission.check_here(here, &romeo), Ok(()));
 }
 
 /// Behaviour 138.
@@ -152,19 +152,19 @@ async fn failures_of_one_account_never_refuse_anothers_login_from_the_same_addre
         });
         let here = ip("192.0.2.1");
         for _ in 0..1_000 {
-            admission.failed_login(here, Some(&account("romeo")));
-            assert_eq!(admission.may_log_in(here, &account("juliet")), Ok(()));
+            admission.failed_here(here, Some(&account("romeo")));
+            assert_eq!(admission.check_here(here, &account("juliet")), Ok(()));
         }
-        assert!(admission.may_log_in(here, &account("romeo")).is_err());
+        assert!(admission.check_here(here, &account("romeo")).is_err());
         // Nor does a slip of her own and his thousand.
         if most > 1 {
             admission.reload(&config(|config| {
                 config.auth.failed_logins_per_address = Limit::AtMost(most);
                 config.auth.failed_logins_per_account = Limit::AtMost(100);
             }));
-            admission.failed_login(here, Some(&account("juliet")));
-            (0..1_000).for_each(|_| admission.failed_login(here, Some(&account("romeo"))));
-            assert_eq!(admission.may_log_in(here, &account("juliet")), Ok(()));
+            admission.failed_here(here, Some(&account("juliet")));
+            (0..1_000).for_each(|_| admission.failed_here(here, Some(&account("romeo"))));
+            assert_eq!(admission.check_here(here, &account("juliet")), Ok(()));
         }
     }
 }
@@ -179,9 +179,9 @@ async fn one_who_tries_many_names_is_stopped_and_stays_so_while_he_goes_on() {
     let here = ip("2001:db8::1");
     let guess = |name: u32| {
         let victim = account(&format!("victim{name}"));
-        let allowed = admission.may_log_in(here, &victim).is_ok();
+        let allowed = admission.check_here(here, &victim).is_ok();
         if allowed {
-            admission.failed_login(here, Some(&victim));
+            admission.failed_here(here, Some(&victim));
         }
         u32::from(allowed)
     };
@@ -198,7 +198,7 @@ async fn one_who_tries_many_names_is_stopped_and_stays_so_while_he_goes_on() {
     // Many guesses at each of some: no more than ten times the bound.
     let concentrated: u32 = (0..100_000).map(|round| guess(round / 1_000)).sum();
     assert!((100..=1_100).contains(&concentrated), "{concentrated}");
-    assert_eq!(admission.may_log_in(ip("2001:db8:0:1::1"), &account("juliet")), Ok(()));
+    assert_eq!(admission.check_here(ip("2001:db8:0:1::1"), &account("juliet")), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,20 +211,20 @@ async fn an_account_is_refused_to_addresses_that_failed_and_to_no_other() {
     let romeo = account("romeo");
     let attacker = |host: u8| IpAddr::from([198, 51, 100, host]);
     for host in 0..5 {
-        assert_eq!(admission.may_log_in(attacker(host), &romeo), Ok(()));
-        admission.failed_login(attacker(host), Some(&romeo));
+        assert_eq!(admission.check_here(attacker(host), &romeo), Ok(()));
+        admission.failed_here(attacker(host), Some(&romeo));
     }
     for host in 0..5 {
-        let attempt = admission.may_log_in(attacker(host), &romeo);
+        let attempt = admission.check_here(attacker(host), &romeo);
         assert_eq!(attempt, Err(Bound::FailedLoginsPerAccount));
-        assert_eq!(admission.may_log_in(attacker(host), &account("juliet")), Ok(()));
+        assert_eq!(admission.check_here(attacker(host), &account("juliet")), Ok(()));
     }
     // The owner at home.
-    assert_eq!(admission.may_log_in(ip("192.0.2.1"), &romeo), Ok(()));
-    admission.logged_in(ip("192.0.2.1"), &romeo);
-    assert!(admission.may_log_in(attacker(0), &romeo).is_err());
+    assert_eq!(admission.check_here(ip("192.0.2.1"), &romeo), Ok(()));
+    admission.succeeded_here(ip("192.0.2.1"), &romeo);
+    assert!(admission.check_here(attacker(0), &romeo).is_err());
     seconds(81).await;
-    assert_eq!(admission.may_log_in(attacker(0), &romeo), Ok(()));
+    assert_eq!(admission.check_here(attacker(0), &romeo), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,11 +237,11 @@ async fn the_right_password_makes_slips_forgotten() {
     for _ in 0..20 {
         for name in ["romeo", "juliet", "nurse", "mercutio"] {
             for _ in 0..2 {
-                assert_eq!(admission.may_log_in(here, &account(name)), Ok(()));
-                admission.failed_login(here, Some(&account(name)));
+                assert_eq!(admission.check_here(here, &account(name)), Ok(()));
+                admission.failed_here(here, Some(&account(name)));
             }
-            assert!(admission.may_log_in(here, &account(name)).is_ok());
-            admission.logged_in(here, &account(name));
+            assert!(admission.check_here(here, &account(name)).is_ok());
+            admission.succeeded_here(here, &account(name));
         }
     }
 }
@@ -253,9 +253,9 @@ fn each_bound_can_be_off() {
         config.auth.failed_logins_per_account = Limit::None;
     });
     for name in 0..1_000 {
-        admission.failed_login(ip("192.0.2.1"), Some(&account("romeo")));
-        admission.failed_login(ip("192.0.2.1"), Some(&account(&name.to_string())));
-        assert_eq!(admission.may_log_in(ip("192.0.2.1"), &account("romeo")), Ok(()));
+        admission.failed_here(ip("192.0.2.1"), Some(&account("romeo")));
+        admission.failed_here(ip("192.0.2.1"), Some(&account(&name.to_string())));
+        assert_eq!(admission.check_here(ip("192.0.2.1"), &account("romeo")), Ok(()));
     }
 }
 
@@ -264,7 +264,7 @@ fn a_flood_of_names_and_addresses_is_kept_in_bounded_memory() {
     let admission = admission(|_| {});
     for host in 0..35_000u32 {
         let address = IpAddr::from(host.to_be_bytes());
-        admission.failed_login(address, Some(&account(&format!("nobody{host}"))));
+        admission.failed_here(address, Some(&account(&format!("nobody{host}"))));
     }
     assert_eq!(admission.logins.lock().remembered(), 5 * window::KEYS_MAX);
 }

@@ -88,7 +88,7 @@ fn faults_name_the_variable() {
             ("MEERKAT__LIMITS__STANZA_DEPTH", "4"),
             ("MEERKAT__LISTEN__C2S__7__PORT", "1"),
             ("MEERKAT__MODULES__REGISTER__ENABLED", "yes"),
-            ("MEERKAT__STORAGE__REDIS__URL", "redis://"),
+            ("MEERKAT__MODULES__PUSH__URL", "x"),
             ("MEERKAT__TLS__CERTIFICATES__0__KEY", "/k.pem"),
             ("MEERKAT__MESSAGES", "save"),
         ],
@@ -102,8 +102,8 @@ fn faults_name_the_variable() {
             "MEERKAT__LIMITS__STANZA_DEPTH: limits.stanza_depth: must be from 8 to 1000, not 4",
             "MEERKAT__LISTEN__C2S__7__PORT: listen.c2s[7]: the list has 2 entries, counted from 0",
             "MEERKAT__MESSAGES: messages: must be a table, not this text",
+            "MEERKAT__MODULES__PUSH__URL: modules.push: not supported by this version",
             "MEERKAT__MODULES__REGISTER__ENABLED: modules.register.enabled: must be true or false, not this text",
-            "MEERKAT__STORAGE__REDIS__URL: storage.redis: not supported by this version",
             "MEERKAT__TLS__CERTIFICATES__0__KEY: tls.certificates[0].certificate: missing; the table cannot do without it",
         ]
     );

@@ -158,15 +158,15 @@ fn values_that_are_malformed() {
 
 #[test]
 fn what_is_not_built_yet_is_said_so() {
-    let toml = "[storage.redis]
-url = \"redis://\"
+    let toml = "[modules.push]
+url = \"x\"
 [[listen.s2s]]
 port = 5269
 ";
     assert_eq!(
         complaints(toml, &[]),
         [
-            "m.toml:1: storage.redis: not supported by this version",
+            "m.toml:1: modules.push: not supported by this version",
             "m.toml:3: listen.s2s: not supported by this version",
         ]
     );
@@ -233,4 +233,30 @@ fn bounds_that_can_be_switched_off_and_others_that_cannot() {
         complaints("[limits]\nroster_items = \"none\"\n", &[]),
         ["m.toml:2: limits.roster_items: must be a number from 1 to 1000000, not a string"]
     );
+}
+
+#[test]
+fn a_redis_has_one_server_or_is_a_cluster() {
+    let toml = |url: &str, cluster: bool| format!("[storage.redis]\nurl = \"{url}\"\ncluster = {cluster}\n");
+    let built = cfg!(feature = "redis");
+    for (url, cluster, said) in [
+        ("redis://:secret@a:6379/3", false, ""),
+        ("rediss://a,b:7000", true, ""),
+        ("redis://a,b", false, "the URL of one server, or storage.redis.cluster = true with it"),
+        ("redis://a/1", true, "a URL without a database: a Redis Cluster has only one"),
+        ("http://a", false, "a URL, as \"redis://USER:PASSWORD@HOST:PORT/DATABASE\""),
+    ] {
+        let toml = toml(url, cluster);
+        if built && said.is_empty() {
+            assert!(read(&toml).is_ok(), "{url}");
+            continue;
+        }
+        let mut found = complaints(&toml, &[]);
+        if !built {
+            let without = found.remove(0);
+            assert!(without.ends_with("built without it; build with `--features redis`"), "{without}");
+        }
+        let said = (!said.is_empty()).then(|| format!("m.toml:2: storage.redis.url: must be {said}"));
+        assert_eq!(found, said.into_iter().collect::<Vec<_>>(), "{url}");
+    }
 }

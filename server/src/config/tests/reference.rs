@@ -74,6 +74,7 @@ fn the_resolved_form_is_the_same_configuration() {
     let mut config = read(&uncommented(&reference())).unwrap();
     // A password is not shown, so that there must be none.
     config.storage.postgres.url = Some(Secret::new("postgres://meerkat@localhost/meerkat"));
+    config.storage.redis.password = None;
     assert_eq!(read(&resolved_toml(&config)), Ok(config.clone()));
     config.listen.metrics.0.clear();
     config.domain.0.clear();

@@ -65,7 +65,10 @@ async fn change(account: &AccountInfo, write: Write, query: &Element, router: &A
     let _turn = router.turn(std::slice::from_ref(&account.jid)).await;
     let read = || async { router.accounts.find(&account.jid).get().await.map_err(|e| stanza_error(&e)) };
     let Some(before) = read().await? else { return Err(StanzaError::item_not_found()) };
-    router.store.write(write).await.map_err(|error| match error {
+    let change = router.accounts.begin(std::slice::from_ref(&account.jid)).await;
+    let written = router.store.write(write).await;
+    change.end(&written, &[]).await;
+    written.map_err(|error| match error {
         StoreError::Full(why) => {
             router.metrics.refused(Bound::BlockListItems);
             StanzaError::resource_constraint_wait().with_text(why)

@@ -37,11 +37,13 @@ impl Mam {
             value: Bytes::from(element.to_xml()),
             limit_bytes: LIMIT_BYTES,
         };
-        router.store.write(write).await.map_err(|error| match error {
+        let change = router.accounts.begin(std::slice::from_ref(&account.jid)).await;
+        let written = router.store.write(write).await;
+        change.end(&written, &[]).await;
+        written.map_err(|error| match error {
             StoreError::Full(why) => StanzaError::not_acceptable().with_text(why),
             error => stanza_error(&error),
         })?;
-        router.accounts.forget(&account.jid);
         Ok(Some(element))
     }
 }

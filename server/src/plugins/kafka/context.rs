@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use tokio::sync::Notify;
@@ -67,7 +67,10 @@ impl State {
 
     fn hear(&self, error: &KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "Kafka");
-        if let Some(trouble) = words::trouble(&self.brokers, error, reason) {
+        let Some(trouble) = words::trouble(&self.brokers, error, reason) else { return };
+        // That none is there says less than why.
+        let says_why = *error != KafkaError::Global(RDKafkaErrorCode::AllBrokersDown);
+        if says_why || self.trouble.lock().is_none() {
             self.is_in_trouble(trouble);
         }
     }

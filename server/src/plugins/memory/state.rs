@@ -113,6 +113,15 @@ impl State {
                 items.drain(..items.len().saturating_sub(limit as usize));
                 Ok(Written::Done)
             }
+            Write::SwapSharedItem { collection, key, expected, value } => {
+                let items = self.shared_items.entry(collection.clone()).or_default();
+                match (items.iter_mut().find(|item| item.0 == key), expected) {
+                    (None, None) => items.push((key, value)),
+                    (Some(item), Some(expected)) if item.1 == expected => item.1 = value,
+                    _ => return Err(StoreError::another_value(&collection, &key)),
+                }
+                Ok(Written::Done)
+            }
             Write::PurgeArchive { owner, before, limit } => Ok(self.purge(owner, before, limit)),
             Write::GrantFile { file, quota } => self.grant_file(file, quota),
             Write::StoreFile { name, media_type } => self.store_file(&name, media_type),

@@ -280,6 +280,9 @@ async fn apply(connection: &mut PgConnection, named: &Named, write: Write) -> Re
         Write::SetSharedItem { collection, key, value, limit } => {
             items::set_shared(connection, &collection, &key, &value, limit).await
         }
+        Write::SwapSharedItem { collection, key, expected, value } => {
+            items::swap_shared(connection, &collection, &key, expected.as_deref(), &value).await
+        }
         Write::PurgeArchive { owner, before, limit } => items::purge(connection, owner, before, limit).await,
         Write::GrantFile { file, quota } => files::grant(connection, file, quota).await,
         Write::StoreFile { name, media_type } => files::store(connection, &name, media_type).await,

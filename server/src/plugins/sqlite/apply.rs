@@ -132,6 +132,9 @@ async fn apply_write(
         Write::SetSharedItem { collection, key, value, limit } => {
             items::set_shared(connection, &collection, &key, &value, limit).await
         }
+        Write::SwapSharedItem { collection, key, expected, value } => {
+            items::swap_shared(connection, &collection, &key, expected.as_deref(), &value).await
+        }
         Write::PurgeArchive { owner, before, limit } => {
             Ok(Written::Dropped(purge(connection, owner, before, limit).await?))
         }

@@ -114,6 +114,30 @@ pub async fn set_shared(
     Ok(Written::Done)
 }
 
+pub async fn swap_shared(
+    connection: &mut PgConnection,
+    collection: &str,
+    key: &str,
+    expected: Option<&[u8]>,
+    value: &[u8],
+) -> Result<Written, Failure> {
+    let swapped = match expected {
+        None => sqlx::query(
+            "INSERT INTO shared_item (collection, key, value) VALUES ($1, $2, $3)
+             ON CONFLICT (collection, key) DO NOTHING",
+        ),
+        Some(_) => {
+            sqlx::query("UPDATE shared_item SET value = $3 WHERE collection = $1 AND key = $2 AND value = $4")
+        }
+    };
+    let swapped = swapped.bind(collection).bind(key).bind(value);
+    let swapped = if expected.is_some() { swapped.bind(expected) } else { swapped };
+    match swapped.execute(connection).await?.rows_affected() {
+        0 => Err(Failure::Refused(StoreError::another_value(collection, key))),
+        _ => Ok(Written::Done),
+    }
+}
+
 /// An account's oldest entries, up to the first that is not older than $3 (in milliseconds since 1970).
 const OLDEST: &str = "WITH oldest AS MATERIALIZED (
         SELECT archive.id, time FROM archive JOIN message ON message.id = archive.id
