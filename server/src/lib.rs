@@ -9,6 +9,7 @@ pub mod config;
 pub mod ctl;
 pub mod database;
 pub mod directory;
+pub mod doctor;
 pub mod events;
 pub mod host;
 pub mod http;

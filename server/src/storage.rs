@@ -10,16 +10,17 @@ pub mod blobs;
 pub mod cache;
 pub mod events;
 pub mod files;
+pub mod finding;
 pub mod leases;
 pub mod numbers;
 pub mod outbox;
 pub mod refusal;
 pub mod roster;
 pub mod subscription;
+pub mod watch;
 pub mod write;
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -31,9 +32,11 @@ pub use archive::{Archive, Peer, Verified};
 pub use blobs::{BlobName, Blobs, Content, PutError, Usage};
 pub use cache::{Cache, CacheError, CacheWatch};
 pub use files::{File, FileQuota, Files};
+pub use finding::{Finding, Level};
 pub use leases::{Job, Lease, Leases};
 pub use outbox::{Deleted, Outbox, OutboxRow, OutboxSize, Place};
 pub use roster::{Roster, RosterChange, RosterItem, RosterLimits, RosterVersion, Subscription};
+pub use watch::{Crowded, InState, Operation, Plugin, Pooled, Unwatched, Watch, watched};
 pub use write::{Write, Written};
 
 pub type Fut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -231,35 +234,6 @@ pub trait Store: Users + Rosters + OfflineQueue + Archive + Items + Files + Leas
     }
     /// Writes out what is due (noted takings too) and stops.
     fn close<'a>(&'a self) -> Fut<'a, ()>;
-}
-
-/// Whom a store tells how it fares; the server's metrics count it.
-pub trait Watch: Send + Sync + std::fmt::Debug {
-    /// One transaction with so many writes and messages is durable.
-    fn committed(&self, writes: usize, took: Duration);
-    /// Something was not read or not written, for a reason of the store's own.
-    fn failed(&self, error: &StoreError);
-    /// A write was refused, because as many wait as may.
-    fn crowded(&self, queue: Crowded);
-}
-
-/// The bound of a store's queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crowded {
-    Writes,
-    Bytes,
-    /// What waits for the event stream.
-    Outbox,
-}
-
-/// Nobody is told.
-#[derive(Debug)]
-pub struct Unwatched;
-
-impl Watch for Unwatched {
-    fn committed(&self, _: usize, _: Duration) {}
-    fn failed(&self, _: &StoreError) {}
-    fn crowded(&self, _: Crowded) {}
 }
 
 impl std::fmt::Display for StoreError {

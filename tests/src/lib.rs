@@ -2,7 +2,9 @@
 //! which plays are written.
 
 pub mod actor;
+pub mod client;
 pub mod kafka;
+pub mod names;
 pub mod play;
 pub mod postgres;
 pub mod redis;

@@ -25,8 +25,12 @@ trap 'rm -rf "$dir"' EXIT
 cat >"$dir/certificate.pem" <<<"$4"
 (umask 077; cat >"$dir/key.pem" <<<"$5")
 printf secret >"$dir/password"
-"$bin/initdb" -D "$dir/data" -U meerkat -A scram-sha-256 --pwfile="$dir/password" -E UTF8 --locale=C.UTF-8 \
-    --no-sync >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; exit 1; }
+if [ -n "$6" ]; then
+    "$bin/pg_basebackup" -D "$dir/data" -d "$6" -R -X stream -c fast --no-sync
+else
+    "$bin/initdb" -D "$dir/data" -U meerkat -A scram-sha-256 --pwfile="$dir/password" -E UTF8 --locale=C.UTF-8 \
+        --no-sync >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; exit 1; }
+fi
 cat >>"$dir/data/postgresql.conf" <<SETTINGS
 port = $port
 listen_addresses = '127.0.0.1'
@@ -44,6 +48,9 @@ while read -r line; do
         start) run start ;;
         stop) run -m fast stop ;;
         kill) run -m immediate stop ;;
+        promote) run promote ;;
+        fill) dd if=/dev/zero of="$dir/ballast" bs=64k >/dev/null 2>&1 || true; echo done ;;
+        free) rm -f "$dir/ballast"; echo done ;;
         pid) head -n 1 "$dir/data/postmaster.pid" ;;
         log) wc -l <"$dir/log"; cat "$dir/log" ;;
     esac
@@ -83,25 +90,35 @@ impl PostgresServer {
 
     /// One that is there, and does not run yet.
     pub fn stopped(settings: &str) -> PostgresServer {
-        PostgresServer::kept_by(keeper(), settings).expect("PostgreSQL's files are made")
+        PostgresServer::kept_by(keeper(), settings, "").expect("PostgreSQL's files are made")
     }
 
     /// A folder that is a small disk for this server; `None` where nobody may mount one.
     pub fn with_small_disk(folder: &Path, megabytes: u32) -> Option<PostgresServer> {
-        let mount = format!(
-            "mount -t tmpfs -o size={megabytes}m,uid=$(id -u postgres),mode=0700 tmpfs {} && exec \"$@\"",
-            folder.display()
-        );
-        let inner = keeper();
-        let mut outer = Command::new("unshare");
-        outer.args(["-m", "bash", "-c", &mount, "mount"]).arg(inner.get_program()).args(inner.get_args());
-        std::os::unix::process::CommandExt::process_group(&mut outer, 0);
-        let server = PostgresServer::kept_by(outer, "")?;
+        let server = PostgresServer::kept_by(on_small_disk(folder, megabytes, "true"), "", "")?;
         server.tell("start");
         Some(server)
     }
 
-    fn kept_by(mut command: Command, settings: &str) -> Option<PostgresServer> {
+    /// One of which everything lies on a small disk: tables, write-ahead log and all. `fill` takes the room
+    /// that is left, `free` gives it back.
+    pub fn on_small_disk(folder: &Path, megabytes: u32, settings: &str) -> Option<PostgresServer> {
+        let there = format!("export TMPDIR={}", folder.display());
+        let server = PostgresServer::kept_by(on_small_disk(folder, megabytes, &there), settings, "")?;
+        server.tell("start");
+        Some(server)
+    }
+
+    /// A replica that follows this server, and that can be read only until it is told to `promote`.
+    pub fn standby(&self) -> PostgresServer {
+        let server = PostgresServer::kept_by(keeper(), "", &self.url("postgres"));
+        let server = server.expect("a backup is taken");
+        server.tell("start");
+        server
+    }
+
+    /// `primary`: the URL of the server that it is to follow, or nothing.
+    fn kept_by(mut command: Command, settings: &str, primary: &str) -> Option<PostgresServer> {
         assert!(
             Path::new(PROGRAMS).join("initdb").exists(),
             "{PROGRAMS} is not there: apt-get install postgresql-15 (tests/run does it)"
@@ -109,7 +126,17 @@ impl PostgresServer {
         let authority = TempDir::new().expect("a folder");
         let (certificate, key) = certificate(authority.path(), "127.0.0.1");
         let port = free_port();
-        command.args(["-c", KEEPER, "keeper", PROGRAMS, &port.to_string(), settings, &certificate, &key]);
+        command.args([
+            "-c",
+            KEEPER,
+            "keeper",
+            PROGRAMS,
+            &port.to_string(),
+            settings,
+            &certificate,
+            &key,
+            primary,
+        ]);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("bash starts as a user");
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take().expect("piped"));
@@ -120,7 +147,21 @@ impl PostgresServer {
         is_made.then(|| PostgresServer { port, keeper: Mutex::new(keeper), authority, databases })
     }
 
-    /// `start`, `stop`, or `kill`.
+    /// Sends a signal to all its processes.
+    pub fn signal(&self, name: &str) {
+        let first = self.pid();
+        let others = children(first);
+        let pids = others.into_iter().chain([first]).map(|pid| pid.to_string());
+        let sent = Command::new("kill").arg(format!("-{name}")).args(pids).status();
+        assert!(sent.is_ok(), "kill starts");
+    }
+
+    /// As `tell`; may it fail?
+    pub fn try_tell(&self, word: &str) -> bool {
+        self.ask(word) == "done"
+    }
+
+    /// `start`, `stop`, `kill`, `promote`, `fill`, or `free`.
     pub fn tell(&self, word: &str) {
         let answer = self.ask(word);
         assert_eq!(answer, "done", "PostgreSQL: {word}: {}", self.log());
@@ -200,6 +241,32 @@ impl Drop for Keeper {
         self.stdin = None;
         let _ = self.child.wait();
     }
+}
+
+/// A keeper who sees a small disk in that folder, and does something before all else.
+fn on_small_disk(folder: &Path, megabytes: u32, first: &str) -> Command {
+    let mount = format!(
+        "mount -t tmpfs -o size={megabytes}m,uid=$(id -u postgres),mode=0700 tmpfs {} && {first} && exec \"$@\"",
+        folder.display()
+    );
+    let inner = keeper();
+    let mut outer = Command::new("unshare");
+    outer.args(["-m", "bash", "-c", &mount, "mount"]).arg(inner.get_program()).args(inner.get_args());
+    std::os::unix::process::CommandExt::process_group(&mut outer, 0);
+    outer.current_dir("/");
+    outer
+}
+
+/// The processes that a process has started.
+fn children(of: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Behind the name, which may have anything in it: state, parent.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    pids.filter(|pid| parent(*pid) == Some(of)).collect()
 }
 
 /// PostgreSQL refuses to run as root.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::protocol::{Code, Refusal};
 use super::{Admin, Answer, done};
 use crate::config::LogLevel;
+use crate::doctor;
 
 #[derive(Serialize, Deserialize, clap::Subcommand)]
 #[serde(rename_all = "camelCase")]
@@ -22,6 +23,8 @@ pub enum ServerCommand {
     SetLoglevel(SetLoglevel),
     /// Read the configuration again, and say what was applied and what needs a restart
     Reload {},
+    /// Look at all that the server needs, and say what to do
+    Doctor {},
     /// Stop gracefully: end each stream, write out what is due
     Stop {},
 }
@@ -107,6 +110,10 @@ impl ServerCommand {
                 Ok(reloaded) => done(reloaded),
                 Err(problems) => Err(Refusal::new(Code::BadConfiguration, problems.to_string())),
             },
+            ServerCommand::Doctor {} => {
+                let (node, option) = (&admin.node, admin.config_option.as_deref());
+                done(doctor::of_server(&node.config(), &node.data_dir, &admin.listening, option).await)
+            }
             // The connection asks the node to stop once this is said.
             ServerCommand::Stop {} => done("The server stops"),
         }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::Config;
+use super::credentials;
 use super::error::{Fault, Problem};
 use super::nearest::nearest_word;
 use super::redis_url::RedisUrl;
@@ -21,6 +22,9 @@ pub(super) fn check(config: &Config, tree: &Node) -> Vec<Problem> {
     check.kafka(config);
     check.redis(config);
     check.upload(config);
+    for key in credentials::refused(config) {
+        check.fault(key.into(), Fault::WellKnownPassword);
+    }
     check.problems
 }
 

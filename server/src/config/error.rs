@@ -110,6 +110,8 @@ pub enum Fault {
     NoSuchEntry { entries: usize },
     /// A variable and its `_FILE` form are both there.
     BothForms { other: String },
+    /// A password that stands in documentation, to a service that others can reach.
+    WellKnownPassword,
     /// The variable's text is not UTF-8.
     NotUnicode,
 }
@@ -143,6 +145,10 @@ impl fmt::Display for Fault {
             Fault::LessThan { other, value } => write!(f, "must not be less than {other}, which is {value}"),
             Fault::NoSuchEntry { entries } => write!(f, "the list has {entries} entries, counted from 0"),
             Fault::BothForms { other } => write!(f, "{other} is set too; only one of them can count"),
+            Fault::WellKnownPassword => f.write_str(
+                "has a password that everybody knows, to a service that not only this machine can reach: set another; \
+                 general.environment = \"development\" allows it",
+            ),
             Fault::NotUnicode => f.write_str("is not UTF-8"),
         }
     }

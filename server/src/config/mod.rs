@@ -8,6 +8,7 @@
 mod schema;
 mod changes;
 mod check;
+mod credentials;
 mod environment;
 mod error;
 mod events;
@@ -30,6 +31,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub use changes::{Change, diff, reloaded};
+pub use credentials::{is_this_machine, is_well_known, well_known as well_known_credentials};
 pub use error::{Fault, Origin, Problem, Problems};
 pub use events::*;
 pub use limits::Limits;

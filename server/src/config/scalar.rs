@@ -1,6 +1,6 @@
 //! Values: how each type is read and written.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -266,6 +266,7 @@ macro_rules! from_text {
 
 from_text! {
     IpAddr: "an IP address",
+    SocketAddr: "an IP address with a port, as \"192.0.2.53:53\"",
     Network: "an IP address, or a network as \"10.0.0.0/8\"",
     Domain: "a domain name",
     LogFilter: "a part of the server and a level, as \"server::c2s=debug\"",

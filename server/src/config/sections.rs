@@ -1,6 +1,6 @@
 //! The sections of the configuration, except `[limits]` and `[modules]`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::values::{ALL_ADDRESSES, Secret};
@@ -72,6 +72,11 @@ settings! {
         /// The folder of the database, the first certificate and the control socket. Absent: /var/lib/meerkat
         /// where it can be written, else ./meerkat-data. `--data` and MEERKAT_DATA go before it.
         restart data_dir: Option<PathBuf> = None, like "\"/var/lib/meerkat\"";
+        /// "production", or "development", where passwords that everybody knows are taken for services of other
+        /// machines too. (Those of this machine may have them anyway.)
+        restart environment: Environment = Environment::Production;
+        /// The name servers that `meerkatctl doctor` asks, as "192.0.2.53:53". Empty: those of this machine.
+        now name_servers: Vec<SocketAddr> = vec![];
         /// The least important log lines that are written: "none", "error", "warn", "info", "debug" or
         /// "trace".
         now log_level: LogLevel = LogLevel::Info;
@@ -82,6 +87,14 @@ settings! {
         restart log_format: LogFormat = LogFormat::Text;
         /// How long a stopping server may take to end its streams and write out what is due.
         now drain_seconds: u32 = 20, in 1..=3600;
+    }
+}
+
+words! {
+    /// What the server is there for.
+    pub enum Environment {
+        Production = "production",
+        Development = "development",
     }
 }
 
@@ -377,9 +390,10 @@ settings! {
 settings! {
     /// A PostgreSQL database, which several servers may share.
     pub struct Postgres {
-        /// Where it is, as "postgres://USER:PASSWORD@HOST:PORT/DATABASE". `?sslmode=verify-full` insists on TLS
-        /// and a certificate of that host; `&sslrootcert=FILE` trusts a certificate authority beside the
-        /// system's. It is shown without the password.
+        /// Where it is, as "postgres://USER:PASSWORD@HOST:PORT/DATABASE"; of several hosts, as "HOST:PORT,HOST:PORT",
+        /// the one counts that can be written. `?sslmode=verify-full` insists on TLS and a certificate of that
+        /// host; `&sslrootcert=FILE` trusts a certificate authority beside the system's. It is shown without the
+        /// password.
         restart url: Option<Secret> = None, like "\"postgres://meerkat:meerkat@127.0.0.1:5432/meerkat\"";
         /// Connections at one time, beside the one that saves messages.
         restart connections: u32 = 10, in 2..=1_000;

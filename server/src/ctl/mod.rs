@@ -3,6 +3,7 @@
 
 mod connection;
 mod database;
+mod doctor;
 mod export;
 mod failure;
 mod import;
@@ -24,7 +25,7 @@ use crate::admin::Command;
 use crate::admin::account::AccountCommand;
 use crate::admin::protocol::{Line, Refusal};
 use crate::admin::server::ServerCommand;
-use crate::database::DatabaseCommand;
+use crate::database::{DatabaseCommand, Place};
 use connection::Connection;
 use failure::Failure;
 use json::Path;
@@ -54,6 +55,8 @@ enum Task {
     /// The store's database, without a server: status, schema, check, copy
     #[command(subcommand)]
     Db(DatabaseCommand),
+    /// Look at all that a server needs, and say what to do: configuration, DNS, certificates, ports, services, machine
+    Doctor(Place),
     /// Wait until the server is ready
     Started {
         /// How long
@@ -86,7 +89,7 @@ pub fn main() -> ExitCode {
             error.exit()
         }
     };
-    let socket = arguments.socket.clone().unwrap_or_else(locate::socket);
+    let socket = arguments.socket.clone().or_else(|| arguments.task.socket()).unwrap_or_else(locate::socket);
     let path = arguments.task.path();
     let mut out = io::BufWriter::new(io::stdout().lock());
     let outcome = perform(arguments.task, &socket, arguments.json, &mut out);
@@ -130,8 +133,12 @@ fn perform(
         Task::Ask(Command::Server(ServerCommand::Stop {})) => {
             lifecycle::stop(socket, false, json, &path, out)
         }
+        Task::Ask(Command::Server(ServerCommand::Doctor {})) => {
+            doctor::run(&Place::default(), socket, json, &path, out)
+        }
         Task::Ask(command) => ask(command, socket, json, out),
         Task::Db(command) => database::run(command, json, &path, out),
+        Task::Doctor(place) => doctor::run(&place, socket, json, &path, out),
         Task::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "meerkatctl", &mut text);
@@ -202,11 +209,20 @@ fn finish(
 }
 
 impl Task {
+    /// The socket of the server that the options describe.
+    fn socket(&self) -> Option<PathBuf> {
+        match self {
+            Task::Doctor(place) => place.socket(),
+            _ => None,
+        }
+    }
+
     /// Where the JSON has the result.
     fn path(&self) -> Path {
         match self {
             Task::Ask(command) => json::path(command),
             Task::Db(command) => Path::new("db", command.name()),
+            Task::Doctor(_) => Path::new("server", "doctor"),
             Task::Started { .. } => Path::new("server", "started"),
             Task::Status => Path::new("server", "status"),
             Task::Stop { .. } => Path::new("server", "stop"),

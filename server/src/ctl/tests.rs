@@ -31,9 +31,9 @@ fn the_commands_are_those_that_scripts_know() {
         account importUsers, account exportData, session listSessions, session countSessions, session kickUser, \
         session kickUserSession, roster listContacts, roster addContact, roster deleteContact, \
         mam verify, mam purge, mam count, \
-        server status, server version, server getLoglevel, server setLoglevel, server reload, server stop, \
+        server status, server version, server getLoglevel, server setLoglevel, server reload, server doctor, server stop, \
         stanza sendMessage, stanza sendStanza, upload test, upload list, upload remove, upload usage, \
-        db status, db migrate, db check, db copy, started, status, stop, version, completions";
+        db status, db migrate, db check, db copy, doctor, started, status, stop, version, completions";
     assert_eq!(commands().join(", "), expected);
 }
 

@@ -2,13 +2,14 @@
 //! configuration that a server would read.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
 use xmpp_core::date::format_utc;
 
+use crate::admin::SOCKET_NAME;
 use crate::config::{self, Config};
 use crate::plugins::tools::{self, Status};
 
@@ -46,7 +47,7 @@ pub enum To {
 }
 
 /// Which configuration says where the database is.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct Place {
     /// The configuration file [default: the one that a server would read]
     #[arg(long, value_name = "FILE")]
@@ -111,6 +112,27 @@ impl DatabaseCommand {
 }
 
 impl Place {
+    /// What `--config` said.
+    pub fn config_option(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// The data folder that a server with this configuration would have.
+    pub fn data_dir(&self, config: &Config) -> PathBuf {
+        config::data_dir(self.data.as_deref(), &config::environment(), config)
+    }
+
+    /// Where a server would have its control socket that is started so; `None` where the options say nothing of it.
+    pub fn socket(&self) -> Option<PathBuf> {
+        let named = self.config.is_some() || self.data.is_some();
+        let environment = config::environment();
+        let config = || {
+            let file = config::config_file(self.config.as_deref(), &environment);
+            config::load(file.as_deref(), &environment).unwrap_or_default()
+        };
+        named.then(|| self.data_dir(&config()).join(SOCKET_NAME))
+    }
+
     fn read(&self) -> Result<(Config, PathBuf), String> {
         let environment = config::environment();
         let file = config::config_file(self.config.as_deref(), &environment);

@@ -4,6 +4,7 @@
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub mod copy;
 pub mod disk;
+pub mod examine;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod memory;

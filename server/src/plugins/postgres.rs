@@ -13,14 +13,17 @@ mod archive;
 mod batch;
 mod books;
 mod chores;
+pub mod examine;
 mod failure;
 mod files;
+mod hosts;
 #[cfg(feature = "sqlite")]
 pub mod import;
 mod leases;
 mod link;
 mod outbox;
 mod pool;
+mod reach;
 mod read;
 mod rows;
 mod schema;
@@ -64,7 +67,7 @@ impl Postgres {
         let mut pause = Duration::from_millis(200);
         loop {
             match Postgres::open_now(options.clone()).await {
-                Err(link::Opening::Late(error)) => {
+                Err(link::Opening::Late(error) | link::Opening::Busy(error)) => {
                     tracing::warn!(%error, retry_in = ?pause, "The database is not there yet: waiting for it");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(RETRY_AT_MOST);
@@ -77,7 +80,7 @@ impl Postgres {
 
     async fn open_now(options: Options) -> Result<Postgres, link::Opening> {
         let options = Arc::new(options);
-        let connection = link::connect(&options).await?;
+        let connection = link::connect_now(&options).await?;
         let mut connection = schema::migrate(connection, &options.named).await?;
         schema::refuse_unfinished_copy(&mut connection, &options.named).await?;
         let pool = Arc::new(Pool::new(options.clone()));

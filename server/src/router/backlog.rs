@@ -13,7 +13,7 @@ use crate::storage::{MessageId, Saved, StoreError};
 /// Messages read from the store at a time.
 const PAGE: usize = 64;
 /// How long a session waits that could not be given what waits for it.
-const READ_AGAIN: Duration = Duration::from_secs(10);
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 impl Router {
     /// Gives the session what waits for its account, in a task of its own that may wait for room in
@@ -37,17 +37,20 @@ impl Router {
         let (router, session) = (self.clone(), session.clone());
         tokio::spawn(async move {
             loop {
-                let read = router.read_backlog(&session).await;
-                let ended = session.end_backlog();
-                match read {
-                    Ok(()) if ended => return,
-                    Ok(()) => continue,
-                    Err(error) => tracing::warn!(jid = %session.jid, %error, "what waits could not be read"),
-                }
+                let Err(error) = router.read_backlog(&session).await else {
+                    if session.end_backlog() {
+                        return;
+                    }
+                    continue;
+                };
+                tracing::warn!(jid = %session.jid, %error, "what waits could not be read");
                 // Nobody is online and left waiting (rule 12): the store may be back by then.
+                session.suspend_backlog(true);
                 tokio::time::sleep(READ_AGAIN).await;
-                let is_willing = || session.presence().is_some_and(|presence| presence.priority >= 0);
-                if session.ended().is_some() || (ended && !(is_willing() && session.begin_backlog())) {
+                session.suspend_backlog(false);
+                let is_willing = session.presence().is_some_and(|presence| presence.priority >= 0);
+                if session.ended().is_some() || !is_willing {
+                    while !session.end_backlog() {}
                     return;
                 }
             }

@@ -88,7 +88,8 @@ impl Router {
             false => self.store.save(drafts).await,
         };
         if let Err(error) = &saved {
-            tracing::warn!(%error, messages, "messages were not saved; their senders are told to wait");
+            // The store says when it begins to fail, and when that is over.
+            tracing::debug!(%error, messages, "messages were not saved; their senders are told to wait");
         }
         let mut ids = saved.as_ref().map(|ids| ids.iter().copied()).ok();
         for Pending { mut letter, behind, bytes } in batch.drain(..) {

@@ -113,9 +113,10 @@ impl Session {
             return Put::Put;
         }
         if delivery.stanza.kind == Kind::Message
-            && let Backlog::Flushing { behind, again } = &mut state.backlog
+            && let Backlog::Flushing { behind, again, unread } = &mut state.backlog
+            && (delivery.saved.is_some() || !*unread)
         {
-            match behind.len() < BEHIND_BACKLOG {
+            match behind.len() < BEHIND_BACKLOG && !*unread {
                 true => behind.push(delivery),
                 // What is saved still waits, and the flush comes by once more.
                 false if delivery.saved.is_some() => *again = true,
@@ -271,7 +272,7 @@ impl Session {
                 false
             }
             backlog => {
-                *backlog = Backlog::Flushing { behind: Vec::new(), again: false };
+                *backlog = Backlog::Flushing { behind: Vec::new(), again: false, unread: false };
                 true
             }
         }
@@ -282,13 +283,31 @@ impl Session {
         self.state.lock().given.contains(id)
     }
 
+    /// The store could not be read (`unread`): until it is asked again, saved messages wait there, so that none of them
+    /// overtakes what waits already, and others pass.
+    pub fn suspend_backlog(&self, is_unread: bool) {
+        let mut state = self.state.lock();
+        let Backlog::Flushing { behind, again, unread } = &mut state.backlog else { return };
+        *unread = is_unread;
+        if !is_unread {
+            return;
+        }
+        let behind = std::mem::take(behind);
+        *again |= behind.iter().any(|delivery| delivery.saved.is_some());
+        for delivery in behind.into_iter().filter(|delivery| delivery.saved.is_none()) {
+            if state.end.is_none() {
+                self.queue(&mut state, delivery);
+            }
+        }
+    }
+
     /// The store had nothing more. Gives what came meanwhile, in its order, and is live again; false
     /// when there may be more in the store: read on.
     pub fn end_backlog(&self) -> bool {
         let mut state = self.state.lock();
-        let Backlog::Flushing { behind, again } = std::mem::take(&mut state.backlog) else { return true };
+        let Backlog::Flushing { behind, again, .. } = std::mem::take(&mut state.backlog) else { return true };
         if again && state.end.is_none() {
-            state.backlog = Backlog::Flushing { behind, again: false };
+            state.backlog = Backlog::Flushing { behind, again: false, unread: false };
             return false;
         }
         for delivery in behind {

@@ -156,7 +156,9 @@ enum Backlog {
     #[default]
     Live,
     /// What waits is being read; messages that come meanwhile stand behind it.
-    Flushing { behind: Vec<Arc<Delivery>>, again: bool },
+    /// Where the store could not be read and will be asked once more (`unread`), what is saved waits there, and
+    /// only what is not passes.
+    Flushing { behind: Vec<Arc<Delivery>>, again: bool, unread: bool },
 }
 
 /// Messages that may stand behind a backlog. More only wait in the store.

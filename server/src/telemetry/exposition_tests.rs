@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::metrics::Metrics;
-use crate::storage::Watch;
+use crate::storage::{Operation, Plugin, Pooled, Watch};
 
 /// A family of the page: its type, unit, help, and samples as (name, labels, value).
 #[derive(Default)]
@@ -54,6 +54,11 @@ fn page() -> BTreeMap<String, Family> {
     metrics.set_certificates([("/tls.crt".to_owned(), 1_800_000_000)]);
     metrics.committed(7, std::time::Duration::from_millis(3));
     metrics.committed(9_000, std::time::Duration::from_secs(30));
+    for operation in [Operation::PostgresRead, Operation::PostgresSave, Operation::RedisGet] {
+        metrics.operated(operation, std::time::Duration::from_micros(300), operation != Operation::RedisGet);
+    }
+    metrics.batched(Plugin::Postgres, 30);
+    metrics.pooled(Plugin::Postgres, Pooled::InUse, 3);
     families(&metrics.exposition())
 }
 
@@ -101,27 +106,38 @@ fn samples_have_the_names_of_their_type_and_no_series_comes_twice() {
 fn histograms_are_cumulative_and_end_with_everything() {
     let mut histograms = 0;
     for (name, family) in page().into_iter().filter(|(_, family)| family.kind == "histogram") {
-        histograms += 1;
-        let buckets: Vec<(f64, f64)> = family
-            .samples
-            .iter()
-            .filter(|(sample, ..)| sample.ends_with("_bucket"))
-            .map(|(_, labels, count)| {
-                let bound = labels.strip_prefix("le=\"").and_then(|bound| bound.strip_suffix('"')).unwrap();
-                (bound.parse().unwrap(), *count)
-            })
-            .collect();
-        assert!(buckets.is_sorted_by(|one, next| one.0 < next.0 && one.1 <= next.1), "{name}");
-        let single: HashMap<&str, f64> = family
-            .samples
-            .iter()
-            .filter(|(_, labels, _)| labels.is_empty())
-            .map(|(sample, _, value)| (sample.trim_start_matches(&name), *value))
-            .collect();
-        assert_eq!(buckets.last(), Some(&(f64::INFINITY, single["_count"])), "{name}");
-        assert!(single.contains_key("_sum"), "{name}");
+        // Buckets and sums of one histogram have the same labels, but for the bound.
+        let mut buckets: HashMap<String, Vec<(f64, f64)>> = HashMap::new();
+        let mut single: HashMap<(String, String), f64> = HashMap::new();
+        for (sample, labels, value) in family.samples {
+            let (bound, rest): (Vec<&str>, Vec<&str>) = labels
+                .split(',')
+                .filter(|label| !label.is_empty())
+                .partition(|label| label.starts_with("le="));
+            match bound[..] {
+                [bound] => {
+                    let bound = bound.trim_start_matches("le=").trim_matches('"').parse().unwrap();
+                    buckets.entry(rest.join(",")).or_default().push((bound, value));
+                }
+                _ => {
+                    single.insert((sample.trim_start_matches(&name).to_owned(), rest.join(",")), value);
+                }
+            }
+        }
+        for (labels, buckets) in buckets {
+            histograms += 1;
+            let single = |what: &str| single.get(&(what.to_owned(), labels.clone())).copied();
+            assert!(buckets.is_sorted_by(|one, next| one.0 < next.0 && one.1 <= next.1), "{name}");
+            assert_eq!(
+                buckets.last().copied(),
+                single("_count").map(|count| (f64::INFINITY, count)),
+                "{name}"
+            );
+            assert!(single("_sum").is_some(), "{name}");
+        }
     }
-    assert_eq!(histograms, 4);
+    // Four of the server, one for each operation and plugin of the two that told.
+    assert_eq!(histograms, 5 + (4 + 5) + 2);
 }
 
 #[test]

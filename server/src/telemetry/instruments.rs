@@ -51,6 +51,12 @@ impl<L: Label, T: Default> Default for Per<L, T> {
     }
 }
 
+impl<L: Label> Per<L, Histogram> {
+    pub fn histograms(bounds: &'static [u64]) -> Self {
+        Per { instruments: (0..L::COUNT).map(|_| Histogram::new(bounds)).collect(), label: PhantomData }
+    }
+}
+
 impl<L: Label, T> Per<L, T> {
     pub fn of(&self, label: L) -> &T {
         &self.instruments[label.index()]

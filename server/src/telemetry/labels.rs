@@ -5,6 +5,7 @@ use xmpp_core::{Condition, Kind, StreamCondition};
 use crate::config::Mechanism;
 use crate::config::words::words;
 use crate::storage::cache::{CacheAction, CacheOutcome};
+use crate::storage::{Operation, Plugin, Pooled};
 
 /// A label, or several together, with all values that it can have.
 pub trait Label: Copy {
@@ -116,11 +117,30 @@ label!(CacheOutcome, "outcome", CacheOutcome::ALL, CacheOutcome::as_str);
 label!(Mechanism, "mechanism", Mechanism::ALL, Mechanism::as_str);
 label!(StreamCondition, "condition", StreamCondition::ALL, StreamCondition::as_str);
 label!(Condition, "condition", Condition::ALL, Condition::as_str);
+label!(Plugin, "plugin", Plugin::ALL, Plugin::as_str);
+label!(Pooled, "state", Pooled::ALL, Pooled::as_str);
 label!(Kind, "kind", [Kind::Message, Kind::Presence, Kind::Iq], |kind| match kind {
     Kind::Message => "message",
     Kind::Presence => "presence",
     Kind::Iq => "iq",
 });
+
+/// Two plugins may call what they do by the same word.
+impl Label for Operation {
+    const COUNT: usize = Operation::ALL.len();
+
+    fn index(self) -> usize {
+        self as usize
+    }
+
+    fn all() -> Vec<Self> {
+        Operation::ALL.to_vec()
+    }
+
+    fn pairs(self) -> Vec<(&'static str, &'static str)> {
+        vec![("plugin", self.plugin().as_str()), ("operation", self.as_str())]
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -148,5 +168,7 @@ mod tests {
         holds::<Kind>();
         holds::<Bound>();
         holds::<(Mechanism, Login)>();
+        holds::<Operation>();
+        holds::<(Plugin, Pooled)>();
     }
 }

@@ -18,10 +18,11 @@ use super::events::EventMetrics;
 use super::instruments::{Counter, Gauge, Histogram, Per};
 use super::labels::{Login, Queue, SessionState, StoreFailure};
 use super::page::{self, Page};
+use super::plugins::Plugins;
 use super::process;
 use crate::config::Mechanism;
 use crate::storage::cache::{CacheAction, CacheOutcome};
-use crate::storage::{CacheWatch, Crowded, StoreError, Watch};
+use crate::storage::{CacheWatch, Crowded, Operation, Plugin, Pooled, StoreError, Watch};
 
 /// Everything that is counted. The fields are public: whoever counts seldom does so directly; what is counted
 /// for each stanza has a method.
@@ -41,6 +42,7 @@ pub struct Metrics {
     pub store_batch_writes: Histogram,
     pub store_batch_duration: Histogram,
     pub store_failures: Per<StoreFailure, Counter>,
+    pub plugins: Plugins,
     /// What was asked of the cache that nodes share, and what came of it.
     pub cache_operations: Per<(CacheAction, CacheOutcome), Counter>,
     /// Clearing takes as long as it takes, and is not in it.
@@ -74,6 +76,7 @@ impl Default for Metrics {
             store_batch_writes: Histogram::new(BATCH_SIZES),
             store_batch_duration: Histogram::new(DURATIONS),
             store_failures: Per::default(),
+            plugins: Plugins::default(),
             cache_operations: Per::default(),
             cache_duration: Histogram::new(DURATIONS),
             queue_length: Per::default(),
@@ -111,7 +114,7 @@ pub(super) const DURATIONS: &[u64] = &[
     10 * SECOND,
 ];
 
-const BATCH_SIZES: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 4_096];
+pub(super) const BATCH_SIZES: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 4_096];
 
 impl Metrics {
     pub fn stanza_in(&self, kind: Kind) {
@@ -202,6 +205,18 @@ impl Watch for Metrics {
             Crowded::Outbox => Bound::MaxBytes,
         });
     }
+
+    fn operated(&self, operation: Operation, took: Duration, well: bool) {
+        self.plugins.operated(operation, took, well);
+    }
+
+    fn batched(&self, plugin: Plugin, items: usize) {
+        self.plugins.batched(plugin, items);
+    }
+
+    fn pooled(&self, plugin: Plugin, state: Pooled, change: i64) {
+        self.plugins.pooled(plugin, state, change);
+    }
 }
 
 impl CacheWatch for Metrics {
@@ -219,6 +234,7 @@ impl Collector for Metrics {
         self.traffic(&mut page)?;
         self.store(&mut page)?;
         self.events.tell(&mut page)?;
+        self.plugins.show(&mut page)?;
         self.errors(&mut page)?;
         self.build_and_certificates(&mut page)?;
         self.process(&mut page)

@@ -14,4 +14,5 @@ pub mod labels;
 pub mod logging;
 pub mod metrics;
 mod page;
+pub mod plugins;
 mod process;

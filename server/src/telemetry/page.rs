@@ -47,18 +47,55 @@ impl Page<'_> {
     }
 
     pub fn counters<L: Label>(&mut self, name: &str, help: &str, counters: &Per<L, Counter>) -> fmt::Result {
+        self.counters_of((name, help), counters, |_| true)
+    }
+
+    pub fn gauges<L: Label>(&mut self, name: &str, help: &str, gauges: &Per<L, Gauge>) -> fmt::Result {
+        self.gauges_of((name, help), gauges, |_| true)
+    }
+
+    /// Those of the labels that `shown` picks.
+    pub fn counters_of<L: Label>(
+        &mut self,
+        (name, help): (&str, &str),
+        counters: &Per<L, Counter>,
+        shown: impl Fn(L) -> bool,
+    ) -> fmt::Result {
         let mut family = self.family(name, help, None, MetricType::Counter)?;
-        for (label, counter) in counters.iter() {
+        for (label, counter) in counters.iter().filter(|(label, _)| shown(*label)) {
             let value = counter.value();
             family.encode_family(&label.pairs())?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
         }
         Ok(())
     }
 
-    pub fn gauges<L: Label>(&mut self, name: &str, help: &str, gauges: &Per<L, Gauge>) -> fmt::Result {
+    pub fn gauges_of<L: Label>(
+        &mut self,
+        (name, help): (&str, &str),
+        gauges: &Per<L, Gauge>,
+        shown: impl Fn(L) -> bool,
+    ) -> fmt::Result {
         let mut family = self.family(name, help, None, MetricType::Gauge)?;
-        for (label, gauge) in gauges.iter() {
+        for (label, gauge) in gauges.iter().filter(|(label, _)| shown(*label)) {
             family.encode_family(&label.pairs())?.encode_gauge(&gauge.value())?;
+        }
+        Ok(())
+    }
+
+    pub fn histograms_of<L: Label>(
+        &mut self,
+        (name, help): (&str, &str),
+        unit: Option<Unit>,
+        histograms: &Per<L, Histogram>,
+        shown: impl Fn(L) -> bool,
+    ) -> fmt::Result {
+        let divisor = if unit.is_some() { 1e9 } else { 1.0 };
+        let mut family = self.family(name, help, unit.as_ref(), MetricType::Histogram)?;
+        for (label, histogram) in histograms.iter().filter(|(label, _)| shown(*label)) {
+            let (sum, count, buckets) = histogram.read(divisor);
+            let labels = label.pairs();
+            let mut one = family.encode_family(&labels)?;
+            one.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod accept;
 mod certificate;
 mod choice;
 mod error;
+mod examine;
 mod self_signed;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use tokio::sync::Notify;
 
 pub use accept::Accepted;
 pub use error::{AcceptError, CertificateError, CertificateFault};
+pub use examine::examine;
 
 use crate::config::{self, Domain};
 use choice::{Choice, Maker};

@@ -6,29 +6,26 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use meerkat_tests::client::{Client, PASSWORD};
 use meerkat_tests::postgres::PostgresServer;
 use server::plugins::postgres::{self, Postgres};
 use server::plugins::sqlite::{self, Sqlite};
 use server::storage::{Store, Write};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 use xmpp_core::sasl::{ScramHash, ScramSecret};
-use xmpp_core::xml::{Frame, Limits, Scanner};
+use xmpp_core::xml::Frame;
 use xmpp_core::{BareJid, Kind, Stanza, ns};
 
 const PAIRS: usize = 12;
-const PASSWORD: &str = "secret";
 /// Messages of a sender that may be unacknowledged.
 const WINDOW: u64 = 20;
 
@@ -116,7 +113,7 @@ async fn report(books: &[Arc<Book>]) -> i32 {
 
 /// Sends numbered messages and notes which the server acknowledged, until the server dies.
 async fn send(port: u16, pair: usize, book: Arc<Book>) {
-    let Some(mut client) = Client::login(port, &format!("sender{pair}")).await else { return };
+    let Some(mut client) = Client::login(address(port), &format!("sender{pair}")).await else { return };
     let mut outstanding: BTreeMap<u64, u64> = BTreeMap::new();
     let mut count = 0;
     loop {
@@ -151,7 +148,7 @@ async fn send(port: u16, pair: usize, book: Arc<Book>) {
 /// Receives and acknowledges, until nothing more comes or the server dies.
 async fn receive(port: u16, pair: usize, book: Arc<Book>, late_ms: u64) {
     sleep(Duration::from_millis(late_ms)).await;
-    let Some(mut client) = Client::login(port, &format!("receiver{pair}")).await else { return };
+    let Some(mut client) = Client::login(address(port), &format!("receiver{pair}")).await else { return };
     if !client.send("<presence/>").await {
         return;
     }
@@ -193,56 +190,6 @@ async fn note(book: &Book, stanza: &Stanza, last: &mut Option<u64>) {
         && before != id
     {
         faults.push(format!("{number} came again under another id"));
-    }
-}
-
-struct Client {
-    read: OwnedReadHalf,
-    write: OwnedWriteHalf,
-    scanner: Scanner,
-}
-
-impl Client {
-    async fn login(port: u16, name: &str) -> Option<Client> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-        stream.set_nodelay(true).ok()?;
-        let (read, write) = stream.into_split();
-        let mut client = Client { read, write, scanner: Scanner::new(Limits::default()) };
-        let header = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost' version='1.0'>";
-        let plain = BASE64.encode(format!("\0{name}\0{PASSWORD}"));
-        client.send(&format!("{header}<auth xmlns='{}' mechanism='PLAIN'>{plain}</auth>", ns::SASL)).await;
-        client.until(|frame| matches!(frame, Frame::Element(e) if e.is("success", ns::SASL))).await?;
-        client.scanner.reset();
-        let bind =
-            format!("<iq type='set' id='b'><bind xmlns='{}'><resource>r</resource></bind></iq>", ns::BIND);
-        client.send(&format!("{header}{bind}<enable xmlns='{}'/>", ns::SM)).await;
-        client.until(|frame| matches!(frame, Frame::Element(e) if e.is("enabled", ns::SM))).await?;
-        Some(client)
-    }
-
-    async fn until(&mut self, wanted: impl Fn(&Frame) -> bool) -> Option<()> {
-        loop {
-            if wanted(&self.next().await?) {
-                return Some(());
-            }
-        }
-    }
-
-    async fn send(&mut self, text: &str) -> bool {
-        self.write.write_all(text.as_bytes()).await.is_ok()
-    }
-
-    async fn next(&mut self) -> Option<Frame> {
-        loop {
-            if let Some(frame) = self.scanner.next().ok()? {
-                return Some(frame);
-            }
-            let mut buffer = [0; 4096];
-            match self.read.read(&mut buffer).await {
-                Ok(0) | Err(_) => return None,
-                Ok(read) => self.scanner.feed(&buffer[..read]),
-            }
-        }
     }
 }
 
@@ -293,6 +240,10 @@ async fn start(binary: &str, config: &Path, port: u16) -> Child {
         }
     }
     panic!("the server does not come up");
+}
+
+fn address(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 fn free_port() -> u16 {

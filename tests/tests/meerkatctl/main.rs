@@ -5,6 +5,7 @@ mod accounts;
 mod archives;
 mod client;
 mod database;
+mod doctor;
 mod first_run;
 mod import;
 mod lifecycle;

@@ -4,5 +4,6 @@ mod copy;
 mod faults;
 mod leases;
 mod schema;
+mod sentences;
 mod stage;
 mod together;

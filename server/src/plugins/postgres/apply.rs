@@ -23,7 +23,7 @@ use super::leases;
 use super::link::{self, Options};
 use super::outbox;
 use super::pool::Pool;
-use crate::storage::{AccountNumber, Crowded, StoreError, StoreFut, Write, Written};
+use crate::storage::{AccountNumber, Crowded, Operation, StoreError, StoreFut, Write, Written};
 
 /// A write is begun so often before it is given up: after a deadlock, or when its connection died.
 const ATTEMPTS: u32 = 5;
@@ -91,8 +91,14 @@ impl Inner {
         let (begun, is_probe) = (Instant::now(), write.is_none());
         let told = write.as_ref().and_then(outbox::event);
         let outcome = self.try_write(write).await;
-        if outcome.is_ok() && !is_probe {
-            self.options.named.watch.committed(1, begun.elapsed());
+        if !is_probe {
+            let (watch, took) = (&self.options.named.watch, begun.elapsed());
+            // What is refused because it contradicts what is there went well.
+            let well = !matches!(outcome, Err(StoreError::Unavailable(_) | StoreError::Damaged(_)));
+            watch.operated(Operation::PostgresWrite, took, well);
+            if outcome.is_ok() {
+                watch.committed(1, took);
+            }
         }
         outbox::committed(&self.options, told, &outcome);
         outcome

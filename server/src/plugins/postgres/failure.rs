@@ -80,7 +80,7 @@ impl Named {
             return match error {
                 sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => self.damaged(error),
                 sqlx::Error::PoolClosed => StoreError::closed(),
-                _ => StoreError::Unavailable(format!("{place} cannot be reached: {}", short(error))),
+                _ => StoreError::Unavailable(format!("{place} cannot be reached: {}", cause(error))),
             };
         };
         let message = said.message();
@@ -97,7 +97,10 @@ impl Named {
             code if code.starts_with("22") || code.starts_with("23") => {
                 StoreError::Conflict(format!("{place} refuses it: {message}"))
             }
-            code => StoreError::Unavailable(format!("{place} cannot be used: {message} ({code})")),
+            code => {
+                let hint = hint(code, message);
+                StoreError::Unavailable(format!("{place} cannot be used: {message} ({code}){hint}"))
+            }
         }
     }
 
@@ -119,13 +122,37 @@ impl Named {
     }
 }
 
-/// An error of the driver in its own words, without the wrapping.
-fn short(error: &sqlx::Error) -> String {
+/// An error of the driver, without its wrapping, and what is to be done about it.
+fn cause(error: &sqlx::Error) -> String {
     match error {
-        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => format!("TLS: {error}"),
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            format!("TLS: {error}: see sslmode and sslrootcert of the URL")
+        }
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            format!("{error}: is PostgreSQL running, and is that its port?")
+        }
+        sqlx::Error::Io(error) if error.to_string().contains("failed to lookup address") => {
+            format!("{error}: is that its name, and does the resolver of this machine know it?")
+        }
         sqlx::Error::Io(error) => error.to_string(),
-        sqlx::Error::Tls(error) => format!("TLS: {error}"),
+        sqlx::Error::Tls(error) => format!("TLS: {error}: see sslmode and sslrootcert of the URL"),
         other => other.to_string(),
+    }
+}
+
+/// What an operator does about it, where the code says as much.
+fn hint(code: &str, message: &str) -> &'static str {
+    match code {
+        "28P01" => ": look at the URL's user and password",
+        // pg_hba.conf wants TLS, or does not know this host.
+        "28000" if message.contains("no encryption") => {
+            ": it may take connections with TLS only: put ?sslmode=require, or better verify-full, behind the URL"
+        }
+        "28000" => ": look at the URL's user, and at the database server's pg_hba.conf",
+        "3D000" => ": make it with CREATE DATABASE, or correct the URL",
+        "53300" => ": lower storage.postgres.connections, or raise the database server's max_connections",
+        "42501" => ": make the URL's user the owner of the tables",
+        _ => "",
     }
 }
 

@@ -1,27 +1,39 @@
 //! Connections: how one is made, what is asked of it first, and how long a statement on it may take.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand::RngCore;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions};
+use tokio::time::Instant;
 
 use super::failure::{Named, postgres};
+use super::hosts;
+use super::reach::Reach;
 use crate::storage::outbox::Gate;
-use crate::storage::{StoreError, Unwatched};
+use crate::storage::{Operation, StoreError, Unwatched, watched};
 
+/// Where the operator says where the database is.
+const KEY: &str = "storage.postgres.url";
 /// The oldest PostgreSQL that is known to do.
 const OLDEST: i32 = 13;
 /// What the driver waits longer than the server for the end of a statement: then the connection is dead.
 const GRACE: Duration = Duration::from_secs(2);
+/// What failed faster than this is tried once more.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// Statements that a connection keeps prepared; there are fewer in all.
 const PREPARED: usize = 200;
 
 /// Where the database is, and its bounds.
 #[derive(Clone)]
 pub struct Options {
-    connect: PgConnectOptions,
+    /// One for each host that the URL names.
+    connect: Vec<PgConnectOptions>,
+    /// The host that was the right one last time.
+    right: Arc<AtomicUsize>,
+    pub reach: Arc<Reach>,
     pub named: Named,
     /// This server's name, for whoever looks into the database.
     pub node: String,
@@ -41,23 +53,21 @@ pub struct Options {
 impl Options {
     /// `url` may hold a password, which no sentence repeats.
     pub fn new(url: &str) -> Result<Options, StoreError> {
-        let connect: PgConnectOptions = url.parse().map_err(|_| {
-            StoreError::Unavailable(
-                "storage.postgres.url is not understood: it is to be as \
-                 postgres://USER:PASSWORD@HOST:PORT/DATABASE, and odd characters of the password in percent \
-                 encoding"
-                    .to_owned(),
-            )
-        })?;
-        let database = connect.get_database().unwrap_or(connect.get_username());
-        let place = format!(
-            "the database {database} at {}:{} (storage.postgres.url)",
-            connect.get_host(),
-            connect.get_port()
-        );
-        let connect = connect.application_name("meerkat").statement_cache_capacity(PREPARED);
+        let one = |url: &String| -> Result<PgConnectOptions, StoreError> {
+            let connect: PgConnectOptions = url.parse().map_err(|_| not_understood())?;
+            let connect = connect.application_name("meerkat").statement_cache_capacity(PREPARED);
+            Ok(connect.disable_statement_logging())
+        };
+        let connect = hosts::split(url).iter().map(one).collect::<Result<Vec<_>, _>>()?;
+        let first = connect.first().ok_or_else(not_understood)?;
+        let database = first.get_database().unwrap_or(first.get_username());
+        let hosts: Vec<String> =
+            connect.iter().map(|host| format!("{}:{}", host.get_host(), host.get_port())).collect();
+        let place = format!("the database {database} at {} ({KEY})", hosts.join(" or "));
         Ok(Options {
-            connect: connect.disable_statement_logging(),
+            connect,
+            right: Arc::default(),
+            reach: Arc::default(),
             named: Named { place, watch: Arc::new(Unwatched) },
             node: String::new(),
             connections: 10,
@@ -76,27 +86,32 @@ impl Options {
 pub enum Opening {
     /// The database is away, starting, or not yet the one that can be written: it may come.
     Late(StoreError),
+    /// It is there, and takes no more connections now.
+    Busy(StoreError),
     Never(StoreError),
 }
 
 impl Opening {
     pub fn error(self) -> StoreError {
         match self {
-            Opening::Late(error) | Opening::Never(error) => error,
+            Opening::Late(error) | Opening::Busy(error) | Opening::Never(error) => error,
         }
     }
 
     pub fn of(error: sqlx::Error, named: &Named) -> Opening {
         let said = named.error(&error);
-        let late = match postgres(&error) {
-            // Starting, stopping, or full up (class 53); a name that is looked up later as a rule.
-            Some(error) => {
-                matches!(error.code(), "57P01" | "57P02" | "57P03" | "25006")
-                    || error.code().starts_with("53")
+        match postgres(&error) {
+            // Starting, stopping, or a replica.
+            Some(error) if matches!(error.code(), "57P01" | "57P02" | "57P03" | "25006") => {
+                Opening::Late(said)
             }
-            None => !is_about_us(&error),
-        };
-        if late { Opening::Late(said) } else { Opening::Never(said) }
+            // Full up.
+            Some(error) if error.code().starts_with("53") => Opening::Busy(said),
+            Some(_) => Opening::Never(said),
+            None if is_about_us(&error) => Opening::Never(said),
+            // A name, too: it is looked up later as a rule.
+            None => Opening::Late(said),
+        }
     }
 }
 
@@ -110,11 +125,47 @@ fn is_about_us(error: &sqlx::Error) -> bool {
     }
 }
 
-/// A connection that can be written through.
+/// A connection that can be written through. Refused at once while the database is known to be away.
 pub async fn connect(options: &Options) -> Result<PgConnection, Opening> {
+    if let Some(error) = options.reach.away() {
+        return Err(Opening::Late(error));
+    }
+    let begun = Instant::now();
+    let mut connected = connect_now(options).await;
+    // One connection that somebody ended is no database that is away.
+    if matches!(connected, Err(Opening::Late(_))) && begun.elapsed() < AT_ONCE {
+        connected = connect_now(options).await;
+    }
+    if let Err(Opening::Late(error)) = &connected {
+        options.reach.lost(error, options);
+    }
+    connected
+}
+
+/// Of several hosts the first that can be written through, beginning with the one that could be last time.
+pub async fn connect_now(options: &Options) -> Result<PgConnection, Opening> {
+    let count = options.connect.len();
+    let right = options.right.load(Ordering::Relaxed);
+    let mut failed: Option<Opening> = None;
+    for index in (0..count).map(|offset| (right + offset) % count) {
+        let Some(host) = options.connect.get(index) else { continue };
+        match watched(&options.named.watch, Operation::PostgresConnect, connect_to(host, options)).await {
+            Ok(connection) => {
+                options.right.store(index, Ordering::Relaxed);
+                return Ok(connection);
+            }
+            // One that never will be right does not outweigh one that may.
+            Err(Opening::Never(error)) => failed = failed.or(Some(Opening::Never(error))),
+            Err(later) => failed = Some(later),
+        }
+    }
+    Err(failed.unwrap_or_else(|| Opening::Never(not_understood())))
+}
+
+async fn connect_to(host: &PgConnectOptions, options: &Options) -> Result<PgConnection, Opening> {
     let limit = options.connect_limit;
     let connecting = async {
-        let mut connection = options.connect.connect().await?;
+        let mut connection = host.connect().await?;
         let found = set_up(&mut connection, options.statement_limit).await?;
         Ok((connection, found))
     };
@@ -125,6 +176,13 @@ pub async fn connect(options: &Options) -> Result<PgConnection, Opening> {
     };
     found.check(&options.named)?;
     Ok(connection)
+}
+
+fn not_understood() -> StoreError {
+    StoreError::Unavailable(format!(
+        "{KEY} is not understood: it is to be as postgres://USER:PASSWORD@HOST:PORT/DATABASE, and odd characters of \
+         the password in percent encoding"
+    ))
 }
 
 fn no_answer(named: &Named, limit: Duration) -> StoreError {

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::failure::{Meaning, Named, meaning};
 use super::link::{self, Options};
-use crate::storage::StoreError;
+use crate::storage::{InState, Operation, Plugin, Pooled, StoreError, watched};
 
 /// A read is begun anew so often when its connection turns out to be dead.
 const ATTEMPTS: usize = 3;
@@ -23,13 +23,19 @@ pub struct Pool {
     pub options: Arc<Options>,
     places: Arc<Semaphore>,
     /// The one used last is used first, so that the others may be closed by the server.
-    idle: Mutex<Vec<PgConnection>>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    connection: PgConnection,
+    _counted: InState,
 }
 
 /// A connection out of the pool, and its place in it.
 pub struct Taken {
     pub connection: PgConnection,
     place: OwnedSemaphorePermit,
+    _counted: InState,
 }
 
 impl Pool {
@@ -44,6 +50,7 @@ impl Pool {
 
     pub async fn take(&self) -> Result<Taken, StoreError> {
         let limit = self.options.acquire_limit;
+        let waiting = self.counted(Pooled::Waiting);
         let place = match tokio::time::timeout(limit, self.places.clone().acquire_owned()).await {
             Ok(Ok(place)) => place,
             Ok(Err(_)) => return Err(StoreError::closed()),
@@ -54,17 +61,24 @@ impl Pool {
                 )));
             }
         };
+        drop(waiting);
+        let counted = self.counted(Pooled::InUse);
         let idle = self.idle.lock().pop();
-        if let Some(connection) = idle {
-            return Ok(Taken { connection, place });
-        }
-        let connection = link::connect(&self.options).await.map_err(link::Opening::error)?;
-        Ok(Taken { connection, place })
+        let connection = match idle {
+            Some(idle) => idle.connection,
+            None => link::connect(&self.options).await.map_err(link::Opening::error)?,
+        };
+        Ok(Taken { connection, place, _counted: counted })
+    }
+
+    fn counted(&self, state: Pooled) -> InState {
+        InState::new(&self.options.named.watch, Plugin::Postgres, state)
     }
 
     pub fn give_back(&self, taken: Taken) {
         if !self.places.is_closed() {
-            self.idle.lock().push(taken.connection);
+            let idle = Idle { connection: taken.connection, _counted: self.counted(Pooled::Idle) };
+            self.idle.lock().push(idle);
         }
         drop(taken.place);
     }
@@ -76,6 +90,13 @@ impl Pool {
 
     /// The rows of one statement, which is asked again where nothing but the connection failed.
     pub async fn all<'q, T>(&self, query: impl Fn() -> Query<'q, T>) -> Result<Vec<T>, StoreError>
+    where
+        T: Send + Unpin + for<'r> FromRow<'r, PgRow>,
+    {
+        watched(&self.options.named.watch, Operation::PostgresRead, self.read(query)).await
+    }
+
+    async fn read<'q, T>(&self, query: impl Fn() -> Query<'q, T>) -> Result<Vec<T>, StoreError>
     where
         T: Send + Unpin + for<'r> FromRow<'r, PgRow>,
     {

@@ -84,7 +84,7 @@ async fn find(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error>
     Ok(findings)
 }
 
-const SETTINGS: [(&str, &str); 2] = [
+pub const SETTINGS: [(&str, &str); 2] = [
     ("fsync", "a power failure loses messages that were acknowledged, or all of them"),
     ("full_page_writes", "a power failure may damage the database"),
 ];

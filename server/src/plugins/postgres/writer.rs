@@ -24,7 +24,7 @@ use super::books::Books;
 use super::chores::Closing;
 use super::failure::{Meaning, meaning};
 use super::link::{self, Options};
-use crate::storage::{Crowded, Draft, MessageId, Millis, StoreError};
+use crate::storage::{Crowded, Draft, MessageId, Millis, Operation, Plugin, StoreError};
 
 /// A commit has at most so many savings, messages or bytes of stanzas, and one saving more.
 const COMMIT_JOBS: usize = 512;
@@ -32,8 +32,6 @@ const COMMIT_ROWS: usize = 512;
 const COMMIT_BYTES: usize = 1 << 20;
 /// A commit is begun so often before it is given up: after a deadlock, or when its connection died.
 const ATTEMPTS: u32 = 5;
-/// When the database could not be reached: savings are refused without another attempt for so long.
-const AWAY_FOR: Duration = Duration::from_millis(250);
 
 pub type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -60,8 +58,6 @@ pub struct Writer {
     books: Arc<Books>,
     /// Why the latest commit failed, if it did.
     failed: Option<StoreError>,
-    /// Until when the database is not asked again.
-    away_until: Option<Instant>,
     /// A commit of which nobody could say what became of it, and whose senders were told to wait.
     doubt: Option<Batch>,
 }
@@ -82,17 +78,7 @@ impl Writer {
         books: Arc<Books>,
     ) -> Writer {
         let connection = Some(connection);
-        Writer {
-            options,
-            boot,
-            number: 0,
-            connection,
-            jobs,
-            books,
-            failed: None,
-            away_until: None,
-            doubt: None,
-        }
+        Writer { options, boot, number: 0, connection, jobs, books, failed: None, doubt: None }
     }
 
     pub async fn run(mut self, closing: Closing) {
@@ -150,7 +136,10 @@ impl Writer {
         let begun = Instant::now();
         let error = match self.save(&batch).await {
             Ok(saved) => {
-                self.options.named.watch.committed(batch.len(), begun.elapsed());
+                let (watch, took) = (&self.options.named.watch, begun.elapsed());
+                watch.committed(batch.len(), took);
+                watch.operated(Operation::PostgresSave, took, true);
+                watch.batched(Plugin::Postgres, batch.len());
                 self.succeed();
                 let (rows, bytes) = batch.told();
                 self.options.outbox.iter().for_each(|gate| gate.put(rows, bytes));
@@ -169,6 +158,7 @@ impl Writer {
                 error
             }
         };
+        self.options.named.watch.operated(Operation::PostgresSave, begun.elapsed(), false);
         self.fail(&error);
         savings.into_iter().for_each(|saving| answer_with(saving.answer, Err(error.clone())));
     }
@@ -231,7 +221,6 @@ impl Writer {
                 Err(error) => error,
             };
             if Instant::now() >= until {
-                self.away_until = Some(Instant::now() + AWAY_FOR);
                 return Err(error);
             }
             sleep(link::LOOK_AGAIN).await;
@@ -241,9 +230,7 @@ impl Writer {
     /// Settles the doubt now that the database may be back. Who sent these messages was told that they
     /// are not saved, so they go where they are.
     async fn take_back(&mut self) -> Result<(), StoreError> {
-        self.may_ask()?;
-        let settled = link::settle(&self.options, self.boot, 0, self.number).await;
-        let (settled, mut connection) = settled.inspect_err(|_| self.stay_away())?;
+        let (settled, mut connection) = link::settle(&self.options, self.boot, 0, self.number).await?;
         if let (Some(first), Some(batch)) = (settled, &self.doubt) {
             let taking = batch.take_back(&mut connection, first);
             let taken = link::within(self.options.statement_limit, taking).await;
@@ -258,25 +245,9 @@ impl Writer {
     async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => {
-                self.may_ask()?;
-                let connected = link::connect(&self.options).await;
-                connected.map_err(link::Opening::error).inspect_err(|_| self.stay_away())?
-            }
+            None => link::connect(&self.options).await.map_err(link::Opening::error)?,
         };
         Ok(self.connection.insert(connection))
-    }
-
-    /// A database that is away is not asked for each message.
-    fn may_ask(&self) -> Result<(), StoreError> {
-        match (&self.failed, self.away_until) {
-            (Some(error), Some(until)) if Instant::now() < until => Err(error.clone()),
-            _ => Ok(()),
-        }
-    }
-
-    fn stay_away(&mut self) {
-        self.away_until = Some(Instant::now() + AWAY_FOR);
     }
 
     fn fail(&mut self, error: &StoreError) {
@@ -288,7 +259,6 @@ impl Writer {
     }
 
     fn succeed(&mut self) {
-        self.away_until = None;
         if self.failed.take().is_some() {
             tracing::info!("The store can be written again");
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::storage::{Crowded, StoreError, Watch};
+use crate::storage::{Crowded, Operation, StoreError, Watch, watched};
 
 /// Why a write of a commit did not happen.
 pub enum Failure {
@@ -49,6 +49,14 @@ impl Named {
     pub fn crowded(&self, queue: Crowded) -> StoreError {
         self.watch.crowded(queue);
         self.counted(StoreError::Unavailable("more writes wait for the disk than may wait".to_owned()))
+    }
+
+    /// A read, which is counted and timed.
+    pub async fn reading<T>(
+        &self,
+        read: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        watched(&self.watch, Operation::SqliteRead, read).await
     }
 
     pub fn counted(&self, error: StoreError) -> StoreError {

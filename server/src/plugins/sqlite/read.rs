@@ -259,14 +259,16 @@ impl Sqlite {
         &self,
         query: Query<'_, T>,
     ) -> Result<Option<T>, StoreError> {
-        query.fetch_optional(&self.readers).await.map_err(|error| self.named.error(&error))
+        let read = self.named.reading(query.fetch_optional(&self.readers)).await;
+        read.map_err(|error| self.named.error(&error))
     }
 
     pub(super) async fn all<T: Send + Unpin + for<'r> FromRow<'r, SqliteRow>>(
         &self,
         query: Query<'_, T>,
     ) -> Result<Vec<T>, StoreError> {
-        query.fetch_all(&self.readers).await.map_err(|error| self.named.error(&error))
+        let read = self.named.reading(query.fetch_all(&self.readers)).await;
+        read.map_err(|error| self.named.error(&error))
     }
 
     async fn shared(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -23,7 +23,9 @@ use super::open::{Lock, Options};
 use super::outbox::Events;
 use super::packed::{Owners, Pair};
 use super::tail::Row;
-use crate::storage::{AccountNumber, Crowded, Draft, MessageId, Millis, StoreError, Written};
+use crate::storage::{
+    AccountNumber, Crowded, Draft, MessageId, Millis, Operation, Plugin, StoreError, Written,
+};
 
 /// A commit has at most so many jobs, messages or bytes of stanzas, and one job more.
 const COMMIT_JOBS: usize = 512;
@@ -186,6 +188,7 @@ impl Writer {
         let outcomes = match self.put(batch, changes, &mut removed, &mut events).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
+                self.options.watch.operated(Operation::SqliteCommit, begun.elapsed(), false);
                 self.books.lock().put_back_notes(notes);
                 let error = self.fail(&error);
                 savings.into_iter().for_each(|saving| answer_with(saving.answer, Err(error.clone())));
@@ -194,7 +197,10 @@ impl Writer {
             }
         };
         if writes > 0 {
-            self.options.watch.committed(writes, begun.elapsed());
+            let took = begun.elapsed();
+            self.options.watch.committed(writes, took);
+            self.options.watch.operated(Operation::SqliteCommit, took, true);
+            self.options.watch.batched(Plugin::Sqlite, writes);
         }
         self.succeed();
         events.committed(&outcomes);
