@@ -136,7 +136,7 @@ fn histograms_are_cumulative_and_end_with_everything() {
             assert!(single("_sum").is_some(), "{name}");
         }
     }
-    // Four of the server, one for each operation and plugin of the two that told.
+    // Five of the server, one for each operation and plugin of the two that told.
     assert_eq!(histograms, 5 + (4 + 5) + 2);
 }
 
