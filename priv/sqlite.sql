@@ -149,6 +149,7 @@ CREATE INDEX file_of_owner ON file (owner, created);
 CREATE INDEX file_expiring ON file (expires) WHERE expires IS NOT NULL;
 CREATE INDEX file_awaited ON file (awaited_until) WHERE stored = 0;
 -- Leases of jobs: a file has one server, which keeps them in its memory.
+-- Parts of the tables by month: a file has none. Words: text.rs makes its table where it is switched on.
 -- What the event stream has not confirmed yet: a row for each commit that told it something. It belongs to
 -- nobody, and is deleted once confirmed. `first`: the id of the commit's first message. `content`: see
 -- server/src/storage/outbox/packed.rs.
@@ -160,5 +161,5 @@ CREATE TABLE outbox (
     content BLOB NOT NULL
 ) STRICT;
 
-PRAGMA application_id = 1298875458; PRAGMA user_version = 4;
+PRAGMA application_id = 1298875458; PRAGMA user_version = 5;
 COMMIT;

@@ -28,6 +28,7 @@ use crate::plugins;
 use crate::retention;
 use crate::router::{Domain, Domains, Router, Save, StanzaIds};
 use crate::session::End;
+use crate::storage::archive::Tended;
 use crate::storage::{Cache, Job, Store, StoreError, Write, Written};
 use crate::telemetry::health::{Condition, Health};
 use crate::telemetry::http::Shown;
@@ -217,7 +218,8 @@ impl Node {
         self.events.iter().for_each(Events::start);
         tokio::spawn(self.tls.clone().watch());
         tokio::spawn(self.clone().look_around());
-        tokio::spawn(self.clone().keep_archives_short());
+        tokio::spawn(self.clone().daily(Job::Partitions));
+        tokio::spawn(self.clone().daily(Job::Retention));
         self.listens.good();
         Ok(listening)
     }
@@ -304,28 +306,23 @@ impl Node {
         Turn::new(self.router.store.clone(), job, self.holder.clone())
     }
 
-    /// Once a day, and soon after it has become this node's turn.
-    async fn keep_archives_short(self: Arc<Self>) {
+    /// Once a day, and soon after it has become this node's turn; after an error sooner.
+    async fn daily(self: Arc<Self>, job: Job) {
         tokio::time::sleep(retention::AFTER_START).await;
-        let mut turn = self.turn(Job::Retention);
-        let mut done: Option<Instant> = None;
+        let mut turn = self.turn(job);
+        let mut next = Instant::now();
         while !self.is_stopping() {
             // It is kept between two rounds, so that not every node makes one a day.
             let is_mine = turn.take().await.is_ok_and(|lease| lease.is_some());
-            if is_mine && done.is_none_or(|done| done.elapsed() >= retention::EVERY) {
-                done = Some(Instant::now());
-                let config = self.config.load_full();
-                self.forget_old_events(&config).await;
-                match retention::keep(&mut turn, &config, self.router.now()).await {
-                    Ok(0) => {}
-                    Ok(dropped) => tracing::info!(dropped, "old messages went from archives"),
-                    Err(error) => {
-                        turn.forget();
-                        tracing::warn!(%error, "old messages stay in archives until tomorrow");
-                    }
+            if !is_mine {
+                next = Instant::now();
+            } else if next <= Instant::now() {
+                next = Instant::now() + retention::EVERY;
+                if let Err(error) = self.do_daily(&mut turn, job).await {
+                    turn.forget();
+                    next = Instant::now() + retention::AFTER_ERROR;
+                    tracing::warn!(%error, job = job.name(), "what is done daily has to wait");
                 }
-            } else if !is_mine {
-                done = None;
             }
             let stopped = self.until_asked_to_stop();
             let _ = tokio::time::timeout(jobs::ASK_EVERY, stopped).await;
@@ -351,6 +348,27 @@ impl Node {
                 _ => return,
             }
         }
+    }
+
+    async fn do_daily(&self, turn: &mut Turn, job: Job) -> Result<(), StoreError> {
+        let (config, now) = (self.config.load_full(), self.router.now());
+        match job {
+            Job::Partitions => {
+                let tended = retention::tend(turn, &config, now).await?;
+                if tended != Tended::default() {
+                    let Tended { made, dropped, still_waiting } = tended;
+                    tracing::info!(?made, ?dropped, still_waiting, "the archives have other months now");
+                }
+            }
+            _ => {
+                self.forget_old_events(&config).await;
+                let dropped = retention::keep(turn, &config, now).await?;
+                if dropped > 0 {
+                    tracing::info!(dropped, "old messages went from archives");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Asks the store how it is.

@@ -7,17 +7,25 @@ use xmpp_core::BareJid;
 
 use crate::config::Config;
 use crate::jobs::Turn;
+use crate::storage::archive::{Keep, Tended};
 use crate::storage::{Account, AccountNumber, Millis, Store, StoreError, Write, Written};
 
 pub const DAY: Millis = 24 * 60 * 60 * 1000;
 /// Behind a start others have more to do.
 pub const AFTER_START: Duration = Duration::from_secs(60);
 pub const EVERY: Duration = Duration::from_millis(DAY);
+pub const AFTER_ERROR: Duration = Duration::from_secs(15 * 60);
 
 /// Entries that one write deletes: a few milliseconds, between which others are served.
 const SLICE: u32 = 256;
 /// Accounts that are read from the store at one time.
 const ACCOUNTS: usize = 200;
+
+/// A store that drops months keeps them until nobody needs the whole of them. Where that is the domain that keeps
+/// its archives longest, it keeps them up to a month longer, which is not much of so many days; what is not dropped
+/// even so goes in slices, so many days later.
+const MONTHS_FROM_DAYS: u64 = 120;
+const MONTHS_LEFT: Millis = 62 * DAY;
 
 /// Does it for all domains, as long as it is this server's turn. Gives how many entries went.
 pub async fn keep(turn: &mut Turn, config: &Config, now: Millis) -> Result<u64, StoreError> {
@@ -25,7 +33,8 @@ pub async fn keep(turn: &mut Turn, config: &Config, now: Millis) -> Result<u64, 
     let mut dropped = 0;
     for host in &config.general.hosts {
         let Some(days) = config.retention_days(host.as_str()).at_most() else { continue };
-        let before = now.saturating_sub(days.saturating_mul(DAY));
+        let by_months = store.drops_months() && days >= MONTHS_FROM_DAYS && Some(days) == longest(config);
+        let before = now.saturating_sub(days.saturating_mul(DAY) + if by_months { MONTHS_LEFT } else { 0 });
         let mut accounts = Accounts::of(&*store, host.as_str());
         while let Some(account) = accounts.next().await? {
             loop {
@@ -39,6 +48,20 @@ pub async fn keep(turn: &mut Turn, config: &Config, now: Millis) -> Result<u64, 
         }
     }
     Ok(dropped)
+}
+
+/// Makes the months to come and drops those that no domain keeps, where the store has such.
+pub async fn tend(turn: &mut Turn, config: &Config, now: Millis) -> Result<Tended, StoreError> {
+    let Some(lease) = turn.take().await? else { return Ok(Tended::default()) };
+    let before = longest(config).map(|days| now.saturating_sub(days.saturating_mul(DAY)));
+    let domains = config.general.hosts.iter().map(|host| host.as_str().to_owned()).collect();
+    turn.store.tend_archives(&lease, &Keep { domains, before }).await
+}
+
+/// For how many days the domain keeps that keeps longest; `None`: for ever.
+fn longest(config: &Config) -> Option<u64> {
+    let days = config.general.hosts.iter().map(|host| config.retention_days(host.as_str()).at_most());
+    days.collect::<Option<Vec<u64>>>()?.into_iter().max()
 }
 
 /// Drops what came into an account's archive before then, at an operator's word. Gives how many entries went.
@@ -116,6 +139,18 @@ mod tests {
 
     async fn left(store: &Memory, owner: AccountNumber) -> usize {
         store.archived(owner, &Filter::default(), End::Oldest, 9_999).await.expect("reads").len()
+    }
+
+    #[test]
+    fn months_are_kept_as_long_as_the_domain_that_keeps_longest() {
+        let text = "general.hosts = ['a.example', 'b.example']
+            modules.mam.retention_days = 400
+            [[domain]]\nname = 'b.example'\nmodules.mam.retention_days = ";
+        for (days, expected) in [("10", Some(400)), ("500", Some(500)), ("'none'", None)] {
+            let text = format!("{text}{days}");
+            let config = crate::config::parse(&text, std::path::Path::new("test"), &[]);
+            assert_eq!(longest(&config.expect("a configuration")), expected);
+        }
     }
 
     #[tokio::test]

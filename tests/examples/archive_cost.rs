@@ -1,12 +1,13 @@
-//! What an archive costs in the SQLite store: CPU time per message when it fills, and how long a page
-//! takes, at any depth, for an owner of a fiftieth of all messages.
+//! What an archive costs: CPU time per message when it fills, and how long a page takes, at any depth, for an
+//! owner of a fiftieth of all messages. In the SQLite store, or in an empty PostgreSQL database, where the
+//! messages are spread over a year's parts.
 //!
 //! ```text
-//! cargo run --release -p meerkat-tests --example archive_cost [MESSAGES [FOLDER]]
+//! cargo run --release -p meerkat-tests --example archive_cost [MESSAGES [FOLDER | postgres://...]]
 //! ```
 //!
-//! Where FOLDER has a `meerkat.db` it is taken as one that this made, with so many messages, and only the
-//! pages are measured.
+//! Where FOLDER has a `meerkat.db`, or the database has accounts, it is taken as one that this made, with so many
+//! messages, and only the pages are measured. CPU time is this process's, the database's not among it.
 //!
 //! With the default of a million messages the heavy owner has 20 000; the figures in ARCHITECTURE.md are
 //! of ten million.
@@ -15,10 +16,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use server::plugins::postgres::{self, Postgres};
 use server::plugins::sqlite::{Options, Sqlite};
-use server::storage::archive::{End, Filter, Peer};
-use server::storage::{AccountNumber, Archive, Draft, MessageId, Owner, Role, Store, Write, Written};
+use server::storage::archive::{End, Filter, Keep, Peer};
+use server::storage::{AccountNumber, Draft, Job, MessageId, Owner, Role, Store, Write, Written};
 use smallvec::smallvec;
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 use tempfile::TempDir;
 use xmpp_core::BareJid;
 
@@ -30,43 +34,92 @@ const BATCH: u64 = 256;
 const START: u64 = 1_795_261_800_000;
 const PAGE: usize = 50;
 const PAGES: u64 = 2_000;
+const MONTHS: u64 = 12;
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
     let messages: u64 = arguments.next().and_then(|number| number.parse().ok()).unwrap_or(1_000_000);
     let folder = arguments.next().unwrap_or_else(|| std::env::temp_dir().display().to_string());
+    if folder.starts_with("postgres") {
+        return in_postgres(&folder, messages).await;
+    }
     let made = Path::new(&folder).join("meerkat.db");
     if made.exists() {
         let store = Sqlite::open(Options::new(made)).await.expect("opens");
-        pages(&store, messages, MessageId(messages)).await;
+        pages(&store, messages, (MessageId(0), MessageId(messages))).await;
         return store.close().await;
     }
     let folder = TempDir::new_in(folder).expect("a folder");
     let path = folder.path().join("meerkat.db");
     let store = Sqlite::open(Options::new(path.clone())).await.expect("opens");
+    accounts(&store).await;
+    let ids = fill(&store, messages, None).await;
+    println!("the file has {} MiB", path.metadata().map_or(0, |metadata| metadata.len() >> 20));
+    pages(&store, messages, ids).await;
+    store.close().await;
+}
+
+async fn in_postgres(url: &str, messages: u64) {
+    let store = Postgres::open(postgres::Options::new(url).expect("a URL")).await.expect("opens");
+    let mut connection = PgConnection::connect(url).await.expect("it is there");
+    let made = sqlx::query_as("SELECT min(id), max(id) FROM message").fetch_one(&mut connection).await;
+    let ids = match made.expect("reads") {
+        (Some(first), Some(last)) => {
+            (MessageId(i64::cast_unsigned(first)), MessageId(i64::cast_unsigned(last)))
+        }
+        (None, _) | (_, None) => {
+            accounts(&store).await;
+            let ids = fill(&store, messages, Some(&mut connection)).await;
+            sqlx::raw_sql("VACUUM ANALYZE").execute(&mut connection).await.expect("tidies up");
+            ids
+        }
+    };
+    let size = sqlx::query_scalar("SELECT pg_database_size(current_database()) >> 20");
+    let size: i64 = size.fetch_one(&mut connection).await.expect("reads");
+    println!("the database has {size} MiB");
+    pages(&store, messages, ids).await;
+    store.close().await;
+}
+
+async fn accounts(store: &dyn Store) {
     for roster_epoch in 0..OWNERS {
         let jid = BareJid::parse(&format!("user{roster_epoch}@example.com")).expect("an address");
         let write = Write::CreateAccount { jid, secrets: vec![], time: 0, roster_epoch };
         assert!(matches!(store.write(write).await, Ok(Written::Account(_))));
     }
-    let last = fill(&store, messages).await;
-    println!("the file has {} MiB", path.metadata().map_or(0, |metadata| metadata.len() >> 20));
-    pages(&store, messages, last).await;
-    store.close().await;
 }
 
-async fn fill(store: &Sqlite, messages: u64) -> MessageId {
+/// The first id and the last. `months`: a month goes by with each twelfth.
+async fn fill(
+    store: &dyn Store,
+    messages: u64,
+    mut months: Option<&mut PgConnection>,
+) -> (MessageId, MessageId) {
     let (start, used) = (Instant::now(), cpu());
-    let mut last = MessageId(0);
+    let (mut oldest, mut last) = (None, MessageId(0));
+    let month = (messages / MONTHS).next_multiple_of(BATCH);
     for first in (0..messages).step_by(BATCH as usize) {
+        if let Some(connection) = months.as_deref_mut()
+            && first > 0
+            && first.is_multiple_of(month)
+        {
+            let next = "SELECT setval('message_id', (meerkat_month(meerkat_now(), 1)).first)";
+            sqlx::raw_sql(next).execute(connection).await.expect("valid SQL");
+            let lease =
+                store.lease(Job::Partitions, "measuring", Duration::from_secs(60)).await.expect("asks");
+            let tended = store.tend_archives(&lease.expect("it is free"), &Keep::default()).await;
+            tended.expect("makes a month");
+        }
         let drafts = (first..first + BATCH).map(draft).collect();
-        last = *store.save(drafts).await.expect("saves").last().expect("an id");
+        let ids = store.save(drafts).await.expect("saves");
+        oldest = oldest.or(ids.first().copied());
+        last = *ids.last().expect("an id");
     }
     let (time, cpu) = (start.elapsed().as_secs_f64(), (cpu() - used).as_secs_f64());
     let rate = messages as f64 / time;
     println!("filled: {:.1} us of CPU a message, {rate:.0} messages/s", cpu * 1e6 / messages as f64);
-    last
+    (oldest.unwrap_or_default(), last)
 }
 
 /// Two owners for each message, as between two accounts.
@@ -88,34 +141,26 @@ fn draft(number: u64) -> Draft {
 /// What the page of a number asks for.
 type Question<'a> = Box<dyn Fn(u64) -> (Filter, End) + 'a>;
 
-async fn pages(store: &Sqlite, messages: u64, last: MessageId) {
+async fn pages(store: &dyn Store, messages: u64, (first, last): (MessageId, MessageId)) {
     let at = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % messages;
+    let place =
+        |n: u64| MessageId(first.0 + ((last.0 - first.0) as f64 * (at(n) as f64 / messages as f64)) as u64);
     let all = Filter::default();
     let kinds: [(&str, Question<'_>); 7] = [
         ("the last page", Box::new(|_| (Filter::default(), End::Newest))),
-        (
-            "behind an id",
-            Box::new(|n| {
-                (Filter { after: Some(MessageId(at(n) * last.0 / messages)), ..all.clone() }, End::Oldest)
-            }),
-        ),
-        (
-            "before an id",
-            Box::new(|n| {
-                (Filter { before: Some(MessageId(at(n) * last.0 / messages)), ..all.clone() }, End::Newest)
-            }),
-        ),
+        ("behind an id", Box::new(|n| (Filter { after: Some(place(n)), ..all.clone() }, End::Oldest))),
+        ("before an id", Box::new(|n| (Filter { before: Some(place(n)), ..all.clone() }, End::Newest))),
         (
             "behind an id, with one peer",
             Box::new(|n| {
-                let after = Some(MessageId(at(n) * last.0 / messages));
+                let after = Some(place(n));
                 (Filter { after, with: Some(Peer(n % 20)), ..all.clone() }, End::Oldest)
             }),
         ),
         (
             "with a peer of few messages",
             Box::new(|n| {
-                let before = Some(MessageId(at(n) * last.0 / messages));
+                let before = Some(place(n));
                 (Filter { before, with: Some(RARE), ..all.clone() }, End::Newest)
             }),
         ),

@@ -96,10 +96,12 @@ settings! {
         /// Addresses that an account's preferences may name.
         now preference_addresses: u32 = 1_000, in 0..=100_000;
         /// Days that a message stays in an archive; or "none", for ever. What is older goes once a day; what
-        /// still waits for its account waits on.
+        /// still waits for its account waits on. In PostgreSQL it goes by whole months where no domain keeps it longer
+        /// and that is 120 days or more.
         now retention_days: Limit = Limit::None, in 1..=36_500;
         /// Whether archives can be searched by words (XEP-0431). The bodies are kept a second time for that.
-        /// What is there already when this is switched on is taken in little by little.
+        /// What is there already when this is switched on is taken in little by little. Servers of one PostgreSQL
+        /// database have to agree about it.
         restart full_text: bool = false;
     }
 }

@@ -190,6 +190,10 @@ fn shown(status: &Status) -> Outcome {
         line("messages", &status.messages.to_string()),
         line("waiting", &status.waiting.to_string()),
     ];
+    lines.extend(status.unindexed.map(|messages| match messages {
+        0 => line("words", "of all messages can be found"),
+        _ => line("words", &format!("of {messages} messages cannot be found yet")),
+    }));
     lines.extend(status.leases.iter().map(|held| {
         let since = format_utc(held.since);
         line("job", &format!("{}: {} since {since}, epoch {}", held.job, held.holder, held.epoch))

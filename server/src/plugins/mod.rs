@@ -170,6 +170,7 @@ fn postgres_options(config: &Config) -> Result<postgres::Options, StoreError> {
     options.waiting_writes = config.storage.waiting_writes as usize;
     options.waiting_bytes = config.storage.waiting_bytes as usize;
     options.outbox = gate(config);
+    options.full_text = config.modules.mam.full_text;
     Ok(options)
 }
 

@@ -22,12 +22,15 @@ pub mod import;
 mod leases;
 mod link;
 mod outbox;
+mod parts;
 mod pool;
 mod reach;
 mod read;
 mod rows;
 mod schema;
+mod text;
 pub mod tools;
+mod verify;
 mod writer;
 
 use std::sync::Arc;
@@ -58,6 +61,8 @@ pub struct Postgres {
     books: Arc<Books>,
     /// Tells the chores that something was taken.
     due: Arc<Notify>,
+    /// Whether archives can be searched by words.
+    full_text: bool,
 }
 
 impl Postgres {
@@ -66,7 +71,8 @@ impl Postgres {
     pub async fn open(options: Options) -> Result<Postgres, StoreError> {
         let mut pause = Duration::from_millis(200);
         loop {
-            match Postgres::open_now(options.clone()).await {
+            // It is large, and done once.
+            match Box::pin(Postgres::open_now(options.clone())).await {
                 Err(link::Opening::Late(error) | link::Opening::Busy(error)) => {
                     tracing::warn!(%error, retry_in = ?pause, "The database is not there yet: waiting for it");
                     tokio::time::sleep(pause).await;
@@ -89,6 +95,13 @@ impl Postgres {
         let (sender, jobs) = mpsc::channel(options.waiting_writes.max(1));
         let waiting_bytes = options.waiting_bytes.clamp(1, Semaphore::MAX_PERMITS);
         let boot = link::new_boot();
+        let full_text = options.full_text;
+        let of_text = text::set_up(&mut connection, full_text).await;
+        of_text.map_err(|error| link::Opening::of(error, &options.named))?;
+        // It is tried again by the job; until then there is a part for what comes.
+        if let Err(error) = parts::make_months(&pool).await {
+            tracing::warn!(%error, "the tables of the months to come are not made yet");
+        }
         let closing = chores::start(pool.clone(), books.clone(), due.clone());
         tokio::spawn(Writer::new(options.clone(), boot, connection, jobs, books.clone()).run(closing));
         Ok(Postgres {
@@ -99,6 +112,7 @@ impl Postgres {
             pool,
             books,
             due,
+            full_text,
         })
     }
 

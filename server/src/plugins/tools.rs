@@ -28,6 +28,9 @@ pub struct Status {
     pub messages: u64,
     /// Entries: a message waits for each of its owners apart.
     pub waiting: u64,
+    /// Messages whose words are not taken in yet; nothing, where archives are not searched by words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unindexed: Option<u64>,
     /// Which server does which of the jobs that one at a time does.
     pub leases: Vec<Held>,
 }

@@ -5,9 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::canonical_combining_class;
 use xmpp_core::BareJid;
 
-use super::{AccountNumber, MessageId, Millis, Saved, StoreFut};
+use super::{AccountNumber, Lease, MessageId, Millis, Saved, StoreFut};
 
 /// Stands for the other party's bare address in an archive's index: a number, since an index entry per
 /// message and owner is what an archive is made of. Never changes its meaning; two addresses share one
@@ -42,10 +44,17 @@ pub struct Filter {
     pub text: Option<String>,
 }
 
-/// The words of a text, as they are searched for: runs of letters and digits.
+/// The words of a text, as they are searched for: runs of letters and digits, in small letters and without
+/// accents and the like.
 pub fn words(text: &str) -> impl Iterator<Item = String> {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(str::to_lowercase)
+    let words = text.split(|c: char| !c.is_alphanumeric() && canonical_combining_class(c) == 0);
+    let plain = |word: &str| -> String {
+        if word.is_ascii() {
+            return word.to_ascii_lowercase();
+        }
+        word.to_lowercase().nfd().filter(|c| canonical_combining_class(*c) == 0).nfc().collect()
+    };
+    words.map(plain).filter(|word| !word.is_empty())
 }
 
 impl Filter {
@@ -79,6 +88,33 @@ pub trait Archive: Send + Sync {
     /// Looks at every message and every entry, a part at a time while the store is in use, and counts what
     /// it sees. It may take minutes.
     fn verify_archives<'a>(&'a self) -> StoreFut<'a, Verified>;
+    /// Does what nobody keeps go by months, by [`Archive::tend_archives`]? Else only by slices.
+    fn drops_months(&self) -> bool {
+        false
+    }
+    /// Looks after what the archives are kept in, where there is anything to look after. A part of a job.
+    fn tend_archives<'a>(&'a self, _lease: &'a Lease, _keep: &'a Keep) -> StoreFut<'a, Tended> {
+        Box::pin(std::future::ready(Ok(Tended::default())))
+    }
+}
+
+/// What the served domains keep in their archives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// All of them: what accounts of another one have stays.
+    pub domains: Vec<String>,
+    /// None of them keeps what came before then; `None`: one keeps everything.
+    pub before: Option<Millis>,
+}
+
+/// What became of looking after them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tended {
+    /// Months that were made ahead, and those that were dropped.
+    pub made: Vec<String>,
+    pub dropped: Vec<String>,
+    /// Messages of the latter that stay because somebody waits for them.
+    pub still_waiting: u64,
 }
 
 /// What a look at all messages and entries has seen, and whether it is as it should be.

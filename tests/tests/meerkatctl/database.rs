@@ -20,7 +20,7 @@ fn an_sqlite_file_is_made_looked_at_and_checked() {
     assert_eq!(missing.code, 1);
     assert!(missing.error.contains("meerkat.db is not there"), "{}", missing.error);
     let made = db(&server, &[], &["migrate"]).done();
-    assert!(made.contains("schema    4, the newest"), "{made}");
+    assert!(made.contains("schema    5, the newest"), "{made}");
     server.run(&[]);
     server.started();
     server
@@ -41,7 +41,11 @@ fn a_postgres_database_is_made_served_and_checked() {
     let postgres = PostgresServer::start("");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let url = runtime.block_on(postgres.database());
-    let variables = [("MEERKAT__STORAGE__MAIN", "postgres"), ("MEERKAT__STORAGE__POSTGRES__URL", &*url)];
+    let variables = [
+        ("MEERKAT__STORAGE__MAIN", "postgres"),
+        ("MEERKAT__STORAGE__POSTGRES__URL", &*url),
+        ("MEERKAT__MODULES__MAM__FULL_TEXT", "true"),
+    ];
     let mut server = Server::absent();
     let empty = db(&server, &variables, &["status"]).done();
     assert!(empty.contains("schema    none yet"), "{empty}");
@@ -55,6 +59,11 @@ fn a_postgres_database_is_made_served_and_checked() {
     let status = db(&server, &variables, &["status"]).done();
     assert!(status.contains("accounts  1\n") && status.contains("PostgreSQL 15"), "{status}");
     assert!(!status.contains("secret"), "the password is shown: {status}");
+    assert!(status.contains("words     of all messages can be found\n"), "{status}");
+    // Which server does what one at a time does.
+    while !db(&server, &variables, &["status"]).done().contains("job       expiry: ") {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     assert_eq!(db(&server, &variables, &["check"]).done(), "nothing contradicts itself\n");
 
     runtime.block_on(async {
@@ -68,6 +77,46 @@ fn a_postgres_database_is_made_served_and_checked() {
     for finding in ["1 entries whose message is gone", "1 entries of accounts", "1 accounts with a number"] {
         assert!(found.out.contains(finding), "{}", found.out);
     }
+}
+
+/// A server is stopped in the middle of a job (SIGSTOP); its lease runs out and goes to another; it wakes up, is given
+/// something to do at once, and believes that it still is its turn.
+#[test]
+fn a_server_that_slept_does_nothing_of_a_job_that_is_anothers() {
+    let postgres = PostgresServer::start("fsync = off");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let url = runtime.block_on(postgres.database());
+    let database = url.rsplit('/').next().and_then(|name| name.split('?').next()).expect("a name");
+    let execute = |sql: &str| runtime.block_on(postgres.execute(database, sql));
+    let variables = [("MEERKAT__STORAGE__MAIN", "postgres"), ("MEERKAT__STORAGE__POSTGRES__URL", &*url)];
+    let mut server = Server::absent();
+    server.run(&variables);
+    server.started();
+    server.account("juliet");
+    while !db(&server, &variables, &["status"]).done().contains("job       expiry: ") {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    server.signal("-STOP");
+    execute(
+        "UPDATE lease SET until = clock_timestamp();
+         SELECT meerkat_lease('expiry', 'another', 3600000);
+         INSERT INTO file (name, owner, title, size, created, awaited_until, stored)
+         SELECT '0123456789abcdef0123456789abcdef', number, 'a.txt', 1, now(), now() + interval '1 hour', true
+         FROM account",
+    );
+    server.signal("-CONT");
+    // The file is due now, and the server looks at once.
+    server.ctl(&["account", "removeUser", "--user", "juliet@localhost"]).done();
+    for _ in 0..100 {
+        if server.log().contains("the lease of expiry is not held any more") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    // It raises an error where it is gone.
+    execute("DO $$ BEGIN ASSERT (SELECT count(*) FROM file WHERE owner IS NULL) = 1; END $$");
+    let status = db(&server, &variables, &["status"]).done();
+    assert!(status.contains("job       expiry: another since"), "{status}");
 }
 
 #[test]

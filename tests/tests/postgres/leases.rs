@@ -9,6 +9,8 @@ use sqlx::postgres::PgConnection;
 
 use crate::stage::{bare, open};
 
+const LONG: Duration = Duration::from_secs(3600);
+
 fn write(lease: &Lease, jid: &str) -> Write {
     let write = Write::CreateAccount { jid: bare(jid), secrets: vec![], time: 1, roster_epoch: 7 };
     Write::Under { lease: lease.clone(), write: Box::new(write) }
@@ -19,16 +21,13 @@ fn write(lease: &Lease, jid: &str) -> Write {
 async fn a_holder_that_slept_commits_nothing() {
     let url = PostgresServer::shared().database().await;
     let (sleeper, other) = (open(&url).await, open(&url).await);
-    let time = Duration::from_millis(300);
-    let lease = sleeper.lease(Job::Outbox, "sleeper", time).await.expect("asks").expect("it is free");
+    let lease = sleeper.lease(Job::Outbox, "sleeper", LONG).await.expect("asks").expect("it is free");
     sleeper.write(write(&lease, "romeo@example.com")).await.expect("it is held");
     // The time is the database's.
-    let taken = loop {
-        match other.lease(Job::Outbox, "other", Duration::from_secs(60)).await.expect("asks") {
-            Some(taken) => break taken,
-            None => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    };
+    let mut connection = PgConnection::connect(&url).await.expect("it is there");
+    let run_out = sqlx::query("UPDATE lease SET until = clock_timestamp()");
+    run_out.execute(&mut connection).await.expect("valid SQL");
+    let taken = other.lease(Job::Outbox, "other", LONG).await.expect("asks").expect("it ran out");
     assert_eq!(taken.epoch, lease.epoch + 1);
     let refused = sleeper.write(write(&lease, "juliet@example.com")).await;
     assert!(matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("outbox")), "{refused:?}");
@@ -41,8 +40,7 @@ async fn a_holder_that_slept_commits_nothing() {
 async fn a_lease_is_given_on_behind_the_transaction_that_uses_it() {
     let url = PostgresServer::shared().database().await;
     let (one, other) = (open(&url).await, open(&url).await);
-    let time = Duration::from_millis(200);
-    let lease = one.lease(Job::Cold, "one", time).await.expect("asks").expect("it is free");
+    let lease = one.lease(Job::Cold, "one", LONG).await.expect("asks").expect("it is free");
     let mut connection = PgConnection::connect(&url).await.expect("it is there");
     let mut transaction = connection.begin().await.expect("begins");
     sqlx::query("SELECT meerkat_check_lease('cold', $1)")
@@ -50,12 +48,13 @@ async fn a_lease_is_given_on_behind_the_transaction_that_uses_it() {
         .execute(&mut *transaction)
         .await
         .expect("it is held");
-    tokio::time::sleep(time).await;
-    let waiting = tokio::spawn(async move { other.lease(Job::Cold, "other", Duration::from_secs(60)).await });
+    let released = lease.clone();
+    let releasing = tokio::spawn(async move { one.release(&released).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(!waiting.is_finished(), "it was given on in the middle of a transaction");
+    assert!(!releasing.is_finished(), "it was given back in the middle of a transaction");
     transaction.commit().await.expect("it was held when it began");
-    let taken = waiting.await.expect("no panic").expect("asks").expect("it ran out");
+    releasing.await.expect("no panic").expect("releases");
+    let taken = other.lease(Job::Cold, "other", LONG).await.expect("asks").expect("it was given back");
     assert_eq!(taken.epoch, lease.epoch + 1);
 }
 

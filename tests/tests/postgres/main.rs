@@ -3,7 +3,11 @@
 mod copy;
 mod faults;
 mod leases;
+mod owned;
+mod parts;
+mod plans;
 mod schema;
 mod sentences;
 mod stage;
 mod together;
+mod verify;

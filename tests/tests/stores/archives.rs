@@ -205,7 +205,9 @@ async fn what_was_purged_waits_on_until_it_is_taken(stage: Stage) {
     assert_eq!(purge(&stage, owner, NOON + 1, 10).await, 1);
     let mut stage = stage;
     for _ in 0..2 {
-        assert_eq!(stage.waiting(owner).await.len(), 1);
+        let waiting = stage.waiting(owner).await;
+        let archived: Vec<bool> = waiting.iter().map(|message| message.archived).collect();
+        assert_eq!(archived, [false], "it waits, and is in no archive of its owner's any more");
         assert_eq!(stage.store.count_archived(owner, &Filter::default(), 9).await, Ok(0));
         assert_eq!(stage.store.count_archived(friend, &Filter::default(), 9).await, Ok(1));
         stage = stage.restarted().await;

@@ -11,6 +11,7 @@ mod outbox;
 mod rosters;
 mod stage;
 mod subscriptions;
+mod texts;
 
 /// Runs each play of a module on each kind of store.
 #[macro_export]

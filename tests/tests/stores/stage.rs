@@ -34,30 +34,32 @@ impl Stage {
     }
 
     pub async fn sqlite() -> Stage {
-        Stage::at(Home::Sqlite(TempDir::new().expect("a temporary folder")), None).await
+        Stage::at(Home::Sqlite(TempDir::new().expect("a temporary folder")), (false, None)).await
     }
 
     pub async fn postgres() -> Stage {
-        Stage::at(Home::Postgres { url: PostgresServer::shared().database().await }, None).await
+        Stage::at(Home::Postgres { url: PostgresServer::shared().database().await }, (false, None)).await
     }
 
     /// With a certificate that is looked at.
     pub async fn postgres_over_tls() -> Stage {
-        Stage::at(Home::Postgres { url: PostgresServer::shared().database_over_tls().await }, None).await
+        Stage::at(Home::Postgres { url: PostgresServer::shared().database_over_tls().await }, (false, None))
+            .await
     }
 
-    async fn at(home: Home, outbox: Option<Bounds>) -> Stage {
+    async fn at(home: Home, (full_text, outbox): (bool, Option<Bounds>)) -> Stage {
         let gate = outbox.map(|bounds| Arc::new(Gate::new(bounds)));
         let store: Arc<dyn Store> = match &home {
             Home::Memory => Arc::new(Memory::with_outbox(gate)),
             Home::Sqlite(folder) => {
-                let path = folder.path().join("meerkat.db");
                 // Small bulks, so that messages of a test are in the tail and beyond it.
-                let options = sqlite::Options { outbox: gate, bulk_rows: 2048, ..sqlite::Options::new(path) };
+                let options = sqlite::Options::new(folder.path().join("meerkat.db"));
+                let options = sqlite::Options { full_text, outbox: gate, bulk_rows: 2048, ..options };
                 Arc::new(Sqlite::open(options).await.expect("the store opens"))
             }
             Home::Postgres { url } => {
                 let mut options = postgres::Options::new(url).expect("a URL");
+                options.full_text = full_text;
                 options.outbox = gate;
                 Arc::new(Postgres::open(options).await.expect("the store opens"))
             }
@@ -68,16 +70,21 @@ impl Stage {
     /// The store after a restart with an event stream. What lives in memory alone begins anew.
     pub async fn with_outbox(self, bounds: Bounds) -> Stage {
         self.store.close().await;
-        Stage::at(self.home, Some(bounds)).await
+        Stage::at(self.home, (false, Some(bounds))).await
     }
 
     /// The store after a restart; what lives in memory alone is not restarted.
     pub async fn restarted(self) -> Stage {
+        self.searchable(false).await
+    }
+
+    /// After a restart with full-text search switched on, or off. (In memory it is always on.)
+    pub async fn searchable(self, full_text: bool) -> Stage {
         if matches!(self.home, Home::Memory) {
             return self;
         }
         self.store.close().await;
-        Stage::at(self.home, self.outbox).await
+        Stage::at(self.home, (full_text, self.outbox)).await
     }
 
     pub async fn write(&self, write: Write) -> Result<Written, StoreError> {

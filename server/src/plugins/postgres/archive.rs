@@ -3,13 +3,18 @@
 //! A page is a seek in an index and its rows, however deep it lies: nothing is counted or skipped. Times
 //! have no index: ids and times rise together, so that an id near a time is found by halving, and the rows
 //! from there on are compared exactly.
+//!
+//! The tables are in parts, each a range of ids without a gap, so that the database reads one part after the other
+//! in the order of ids and stops when the page is full. It is not left to its statistics whether it does: `OFFSET 0`
+//! keeps each message's row a seek by its id (otherwise it may merge all messages with an owner's entries).
 
 use sqlx::AssertSqlSafe;
 
 use super::Postgres;
 use super::pool::Query;
 use super::rows::{SavedRow, saved};
-use crate::storage::archive::{DISORDER, End, Filter};
+use super::text::lexemes;
+use crate::storage::archive::{DISORDER, End, Filter, Keep, Tended};
 use crate::storage::*;
 
 /// The first id at or behind a time, by halving the ids; gaps are passed over.
@@ -27,7 +32,7 @@ const FIRST_AT: &str = "WITH RECURSIVE search (low, high) AS (
     SELECT low FROM search WHERE low >= high";
 
 /// What is asked for, as one statement and its values.
-struct Question<'a> {
+pub struct Question<'a> {
     owner: i64,
     filter: &'a Filter,
     after: i64,
@@ -35,6 +40,8 @@ struct Question<'a> {
     limit: i64,
     peer: i64,
     ids: Vec<i64>,
+    /// What the words of a message are compared with.
+    lexemes: Option<String>,
 }
 
 impl Archive for Postgres {
@@ -46,13 +53,10 @@ impl Archive for Postgres {
         limit: usize,
     ) -> StoreFut<'a, Vec<Saved>> {
         Box::pin(async move {
-            let question = self.question(owner, filter, limit as u64).await?;
-            let what = "archive.id, (extract(epoch FROM time) * 1000)::bigint, true, stanza";
-            let order = match end {
-                End::Oldest => "ORDER BY archive.id",
-                End::Newest => "ORDER BY archive.id DESC",
+            let Some(question) = self.question(owner, filter, limit as u64).await? else {
+                return Ok(Vec::new());
             };
-            let sql = question.sql(what, order);
+            let sql = question.page(end);
             let mut rows: Vec<SavedRow> = self.pool.all(|| question.bind(&sql)).await?;
             if end == End::Newest {
                 rows.reverse();
@@ -68,49 +72,42 @@ impl Archive for Postgres {
         at_most: u64,
     ) -> StoreFut<'a, u64> {
         Box::pin(async move {
-            let question = self.question(owner, filter, at_most).await?;
-            let sql = format!("SELECT count(*) FROM ({}) AS matching", question.sql("1", ""));
+            let Some(question) = self.question(owner, filter, at_most).await? else { return Ok(0) };
+            let sql = question.count();
             let row: Option<(i64,)> = self.pool.one(|| question.bind(&sql)).await?;
             Ok(row.map_or(0, |row| row.0 as u64))
         })
     }
 
-    /// Counts in one look. What the messages' stanzas say is not read.
     fn verify_archives<'a>(&'a self) -> StoreFut<'a, Verified> {
-        Box::pin(async move {
-            let row: Option<(i64, i64, i64, i64, i64)> = self.pool.one(|| sqlx::query_as(VERIFY)).await?;
-            let (messages, archived, waiting, without_message, without_entry) = row.unwrap_or_default();
-            Ok(Verified {
-                messages: messages as u64,
-                archived: archived as u64,
-                waiting: waiting as u64,
-                without_message: without_message as u64,
-                without_entry: without_entry as u64,
-                ..Verified::default()
-            })
-        })
+        Box::pin(self.verify_all())
+    }
+
+    fn drops_months(&self) -> bool {
+        true
+    }
+
+    fn tend_archives<'a>(&'a self, lease: &'a Lease, keep: &'a Keep) -> StoreFut<'a, Tended> {
+        Box::pin(self.tend_parts(lease, keep))
     }
 }
 
-const VERIFY: &str = "SELECT
-    (SELECT count(*) FROM message), (SELECT count(*) FROM archive), (SELECT count(*) FROM waiting),
-    (SELECT count(*) FROM archive WHERE NOT EXISTS (SELECT FROM message WHERE message.id = archive.id))
-    + (SELECT count(*) FROM waiting WHERE NOT EXISTS (SELECT FROM message WHERE message.id = waiting.id)),
-    (SELECT count(*) FROM message WHERE NOT EXISTS (SELECT FROM archive WHERE archive.id = message.id)
-        AND NOT EXISTS (SELECT FROM waiting WHERE waiting.id = message.id))";
-
 impl Postgres {
+    /// `None` where nothing can match.
     async fn question<'a>(
         &self,
         owner: AccountNumber,
         filter: &'a Filter,
         limit: u64,
-    ) -> Result<Question<'a>, StoreError> {
-        if filter.text.is_some() {
-            let why =
-                "archives in PostgreSQL cannot be searched by words yet: switch modules.mam.full_text off";
-            return Err(StoreError::Unavailable(why.to_owned()));
-        }
+    ) -> Result<Option<Question<'a>>, StoreError> {
+        let lexemes = match &filter.text {
+            None => None,
+            Some(text) => {
+                let Some(lexemes) = lexemes(owner, text) else { return Ok(None) };
+                self.catch_up_text().await?;
+                Some(lexemes)
+            }
+        };
         let mut after = filter.after.map_or(-1, |id| signed(id.0));
         let mut before = filter.before.map_or(i64::MAX, |id| signed(id.0));
         if let Some(start) = filter.start {
@@ -119,9 +116,12 @@ impl Postgres {
         if let Some(end) = filter.end {
             before = before.min(self.first_at(end.saturating_add(DISORDER)).await?);
         }
-        let ids = filter.ids.iter().flatten().map(|id| signed(id.0)).collect();
+        let mut ids: Vec<i64> = filter.ids.iter().flatten().map(|id| signed(id.0)).collect();
+        ids.sort_unstable();
+        ids.dedup();
         let peer = filter.with.map_or(0, |peer| peer.0 as i64);
-        Ok(Question { owner: owner.0 as i64, filter, after, before, limit: signed(limit), peer, ids })
+        let (owner, limit) = (owner.0 as i64, signed(limit));
+        Ok(Some(Question { owner, filter, after, before, limit, peer, ids, lexemes }))
     }
 
     /// The first id at or behind a time, or behind all.
@@ -133,31 +133,88 @@ impl Postgres {
     }
 }
 
+/// The row of an entry's message.
+const MESSAGE: &str =
+    "CROSS JOIN LATERAL (SELECT time, stanza FROM message WHERE id = archive.id OFFSET 0) AS message";
+/// An owner's entry for an id that is found already.
+const ENTRY: &str = "CROSS JOIN LATERAL (
+    SELECT owner, id, peer, sent FROM archive WHERE owner = $1 AND id = found.id OFFSET 0) AS archive";
+
 impl Question<'_> {
-    /// Only what limits is in the statement, so that the database plans for that. The texts are all ours.
-    fn sql(&self, what: &str, order: &str) -> String {
-        let mut sql = format!(
-            "SELECT {what} FROM archive JOIN message ON message.id = archive.id
-             WHERE archive.owner = $1 AND archive.id > $2 AND archive.id < $3
-             AND EXISTS (SELECT FROM account WHERE number = $1)"
-        );
-        let filter = self.filter;
-        let mut next = 5;
-        let mut and = |is_there: bool, condition: &dyn Fn(&str) -> String| {
-            if is_there {
-                sql.push_str(" AND ");
-                sql.push_str(&condition(&format!("${next}")));
-                next += 1;
-            }
+    fn page(&self, end: End) -> String {
+        let order = match end {
+            End::Oldest => "",
+            End::Newest => " DESC",
         };
-        and(filter.start.is_some(), &|value| format!("time >= {}", instant(value)));
-        and(filter.end.is_some(), &|value| format!("time <= {}", instant(value)));
-        and(filter.with.is_some(), &|value| format!("peer = {value}"));
-        and(filter.ids.is_some(), &|value| format!("archive.id = ANY ({value})"));
-        if filter.sent {
-            sql.push_str(" AND sent");
+        let (key, entries) = self.entries(order);
+        format!(
+            "SELECT {key}, (extract(epoch FROM time) * 1000)::bigint, true, stanza FROM {entries} {MESSAGE}
+             WHERE {} ORDER BY {key}{order} LIMIT $4",
+            self.conditions()
+        )
+    }
+
+    /// Without a look at the messages, where no time is asked for.
+    fn count(&self) -> String {
+        let (_, entries) = self.entries("");
+        let times = self.filter.start.is_some() || self.filter.end.is_some();
+        let message = if times { MESSAGE } else { "" };
+        let conditions = self.conditions();
+        format!(
+            "SELECT count(*) FROM (SELECT FROM {entries} {message} WHERE {conditions} LIMIT $4) AS matching"
+        )
+    }
+
+    /// Where the entries come from, and by what they are in order.
+    fn entries(&self, order: &str) -> (&'static str, String) {
+        let [_, _, _, ids, lexemes] = self.places();
+        match (lexemes, ids) {
+            (Some(lexemes), _) => {
+                let words = format!("words @@ {lexemes}::tsquery AND id > $2 AND id < $3");
+                let found = format!("SELECT id FROM message_text WHERE {words} ORDER BY id{order} OFFSET 0");
+                ("found.id", format!("({found}) AS found {ENTRY}"))
+            }
+            (None, Some(ids)) => {
+                let found = format!("SELECT id FROM unnest({ids}::bigint[]) AS wanted (id)");
+                ("found.id", format!("({found} ORDER BY id{order} OFFSET 0) AS found {ENTRY}"))
+            }
+            (None, None) => ("archive.id", "archive".to_owned()),
         }
-        format!("{sql} {order} LIMIT $4")
+    }
+
+    /// Only what limits is in the statement, so that the database plans for that. The texts are all ours.
+    fn conditions(&self) -> String {
+        let mut sql = "archive.owner = $1 AND archive.id > $2 AND archive.id < $3
+             AND EXISTS (SELECT FROM account WHERE number = $1)"
+            .to_owned();
+        let [start, end, peer, ids, lexemes] = self.places();
+        let mut and = |condition: Option<String>| {
+            condition.into_iter().for_each(|condition| sql.extend([" AND ", &*condition]));
+        };
+        and(start.map(|value| format!("time >= {}", instant(&value))));
+        and(end.map(|value| format!("time <= {}", instant(&value))));
+        and(peer.map(|value| format!("archive.peer = {value}")));
+        // Without words they are where the entries come from.
+        and(lexemes.and(ids).map(|value| format!("archive.id = ANY ({value})")));
+        and(self.filter.sent.then(|| "archive.sent".to_owned()));
+        sql
+    }
+
+    /// The places of the values that are there, in the order in which they are bound: from a time on, up to a time,
+    /// the peer, ids, words.
+    fn places(&self) -> [Option<String>; 5] {
+        let mut next = 4;
+        let mut place = |is_there: bool| {
+            next += i32::from(is_there);
+            is_there.then(|| format!("${next}"))
+        };
+        [
+            place(self.filter.start.is_some()),
+            place(self.filter.end.is_some()),
+            place(self.filter.with.is_some()),
+            place(self.filter.ids.is_some()),
+            place(self.lexemes.is_some()),
+        ]
     }
 
     fn bind<'q, T>(&'q self, sql: &'q str) -> Query<'q, T>
@@ -174,6 +231,9 @@ impl Question<'_> {
         }
         if self.filter.ids.is_some() {
             query = query.bind(&self.ids);
+        }
+        if let Some(lexemes) = &self.lexemes {
+            query = query.bind(lexemes);
         }
         query
     }

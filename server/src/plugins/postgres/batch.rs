@@ -197,11 +197,13 @@ impl Batch {
              DELETE FROM message WHERE id = ANY ($2)",
         )
         .bind(&self.owners)
-        .bind(ids)
+        .bind(&ids)
         .bind(first)
-        .execute(connection)
-        .await
-        .map(|_| ())
+        .execute(&mut *connection)
+        .await?;
+        // Behind it: by then whoever took their words in has done so.
+        let words = sqlx::query("DELETE FROM message_text WHERE id = ANY ($1)").bind(ids);
+        words.execute(connection).await.map(|_| ())
     }
 }
 

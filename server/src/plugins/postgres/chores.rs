@@ -1,5 +1,5 @@
-//! What can wait a little: telling the database what was taken, and deleting what accounts that are gone
-//! left behind.
+//! What can wait a little: telling the database what was taken, deleting what accounts that are gone left
+//! behind, and taking in words that may be searched for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::books::{Books, Pair};
 use super::pool::Pool;
+use super::text;
 use crate::storage::StoreError;
 
 /// How many takings go into one statement.
@@ -18,6 +19,8 @@ const TAKINGS_WAIT: Duration = Duration::from_millis(100);
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 /// How often somebody looks for what accounts left behind.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// And for words, between which a search takes in what is missing.
+const TEXT_EVERY: Duration = Duration::from_secs(2);
 /// Entries deleted in one transaction.
 const SWEPT: i32 = 512;
 /// How long the end may take to write out the takings. What is left comes again, as after a crash.
@@ -52,10 +55,18 @@ async fn run(pool: Arc<Pool>, books: Arc<Books>, due: Arc<Notify>, mut closed: C
         tracing::debug!(%error, "the notes of old commits stay for now");
     }
     let mut sweep_at = Instant::now() + SWEEP_EVERY;
+    let mut text_at = Instant::now();
     loop {
         tokio::select! {
             done = &mut closed => return end(done.ok(), &pool, &books).await,
             () = due.notified() => sleep(TAKINGS_WAIT).await,
+            () = sleep_until(text_at), if pool.options.full_text => {
+                if let Err(error) = take_in_words(&pool, &closed, &due).await {
+                    tracing::debug!(%error, "what was said cannot be found by its words yet");
+                }
+                text_at = Instant::now() + TEXT_EVERY;
+                continue;
+            }
             () = sleep_until(sweep_at) => {
                 if let Err(error) = sweep(&pool, &closed).await {
                     tracing::debug!(%error, "what accounts left behind has to wait");
@@ -89,6 +100,18 @@ async fn write_takings(pool: &Pool, books: &Books) -> Result<(), StoreError> {
     let take = "SELECT 1 FROM meerkat_take($1, $2)";
     pool.all(|| sqlx::query_as::<_, (i32,)>(take).bind(&owners).bind(&ids)).await?;
     books.deleted(&pairs);
+    Ok(())
+}
+
+/// Until there is no more, or something else is to be done.
+async fn take_in_words(pool: &Pool, closed: &Closed, due: &Notify) -> Result<(), StoreError> {
+    while closed.is_empty() && text::fill(pool).await? {
+        let other = tokio::time::timeout(Duration::from_millis(10), due.notified()).await;
+        if other.is_ok() {
+            due.notify_one();
+            break;
+        }
+    }
     Ok(())
 }
 

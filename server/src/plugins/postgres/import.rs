@@ -38,7 +38,8 @@ impl Import {
     }
 
     async fn begin(&mut self, source: &str) -> Result<Result<Progress, StoreError>, sqlx::Error> {
-        sqlx::raw_sql("SET statement_timeout = 0").execute(&mut self.connection).await?;
+        let settings = "SET statement_timeout = 0; SET enable_seqscan = on";
+        sqlx::raw_sql(settings).execute(&mut self.connection).await?;
         let place = &self.options.named.place;
         let refuse = |why: String| Ok(Err(StoreError::Conflict(why)));
         if !schema::is_copy_unfinished(&mut self.connection).await? {

@@ -48,6 +48,8 @@ pub struct Options {
     pub waiting_bytes: usize,
     /// Lets events into the outbox. `None`: there is no event stream, and none are written.
     pub outbox: Option<Arc<Gate>>,
+    /// Whether archives can be searched by words.
+    pub full_text: bool,
 }
 
 impl Options {
@@ -77,6 +79,7 @@ impl Options {
             waiting_writes: 16_384,
             waiting_bytes: 64 << 20,
             outbox: None,
+            full_text: false,
         })
     }
 }
@@ -198,11 +201,16 @@ struct Found {
 
 /// Whatever the server's defaults are, a commit is on its disk when it is answered, a statement sees
 /// what was committed before it, and a session that hangs in a transaction is ended.
+///
+/// A statement is planned once, for any values and any number of rows, and by indexes: what is fast for a table that
+/// has just been made is not what it is for one that has filled since, and plans for all months of all tables take
+/// longer than the statements.
 async fn set_up(connection: &mut PgConnection, limit: Duration) -> Result<Found, sqlx::Error> {
     let millis = limit.as_millis();
     let settings = format!(
         "SET statement_timeout = {millis}; SET idle_in_transaction_session_timeout = {millis};
          SET default_transaction_isolation = 'read committed'; SET client_min_messages = 'warning';
+         SET plan_cache_mode = 'force_generic_plan'; SET enable_seqscan = off; SET jit = off;
          SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     );
     sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut *connection).await?;

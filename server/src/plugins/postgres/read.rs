@@ -279,7 +279,8 @@ impl Postgres {
         let taken: Vec<i64> = taken.range(after..).map(|id| id.0 as i64).collect();
         // The entries of an account that went are still there for a while.
         let sql = "SELECT waiting.id, (extract(epoch FROM time) * 1000)::bigint, bond = 2, stanza
-                   FROM waiting JOIN message ON message.id = waiting.id
+                   FROM waiting CROSS JOIN LATERAL (
+                       SELECT time, stanza FROM message WHERE id = waiting.id OFFSET 0) AS message
                    WHERE waiting.owner = $1 AND waiting.id > $2 AND NOT waiting.id = ANY ($4)
                    AND EXISTS (SELECT FROM account WHERE number = $1)
                    ORDER BY waiting.id LIMIT $3";

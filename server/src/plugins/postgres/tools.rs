@@ -29,6 +29,11 @@ pub async fn status(options: &Options) -> Result<Status, StoreError> {
         ..LEASES => Vec::new(),
         _ => leases::held(&mut connection).await.map_err(error)?,
     };
+    let unindexed = "SELECT (SELECT count(*) FROM message WHERE id > indexed) FROM text_progress";
+    let unindexed: Option<i64> = match schema.found {
+        ..WORDS => None,
+        _ => sqlx::query_scalar(unindexed).fetch_optional(&mut connection).await.map_err(error)?,
+    };
     let [accounts, messages, waiting] = counts.map(|count| count as u64);
     Ok(Status {
         store: "postgres",
@@ -40,12 +45,14 @@ pub async fn status(options: &Options) -> Result<Status, StoreError> {
         accounts,
         messages,
         waiting,
+        unindexed: unindexed.map(|count| count as u64),
         leases,
     })
 }
 
-/// The schema from which on there are leases.
+/// The schemas from which on there are leases, and words.
 const LEASES: i32 = 3;
+const WORDS: i32 = 4;
 
 pub async fn migrate(options: &Options) -> Result<(), StoreError> {
     let connection = link::connect(options).await.map_err(Opening::error)?;
@@ -66,7 +73,8 @@ pub async fn check(options: &Options) -> Result<Vec<String>, StoreError> {
 async fn find(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     let mut findings = Vec::new();
     let mut reading = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut *reading).await?;
+    let settings = "SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on";
+    sqlx::raw_sql(settings).execute(&mut *reading).await?;
     for (what, sql) in CONTRADICTIONS {
         let count: i64 = sqlx::query_scalar(sql).fetch_one(&mut *reading).await?;
         if count > 0 {
@@ -90,7 +98,7 @@ pub const SETTINGS: [(&str, &str); 2] = [
 ];
 
 /// Each counts what should not be.
-const CONTRADICTIONS: [(&str, &str); 7] = [
+const CONTRADICTIONS: [(&str, &str); 10] = [
     (
         "messages that nobody needs any more",
         "SELECT count(*) FROM message WHERE NOT EXISTS (SELECT FROM waiting WHERE waiting.id = message.id)
@@ -119,6 +127,19 @@ const CONTRADICTIONS: [(&str, &str); 7] = [
     (
         "accounts with a number that will be given again",
         "SELECT count(*) FROM account WHERE number > (SELECT last_value FROM account_number_seq)",
+    ),
+    (
+        "messages whose month was not made in time: a server makes it within a day, if its user may make tables",
+        "SELECT count(*) FROM message_rest",
+    ),
+    (
+        "months to come that are not made: a server makes them within a day, if its user may make tables",
+        "SELECT count(*) FROM generate_series(1, 2) AS ahead
+         WHERE (SELECT first FROM part WHERE name = 'rest') <= (SELECT first FROM meerkat_month(meerkat_now(), ahead))",
+    ),
+    (
+        "words of messages that are gone",
+        "SELECT count(*) FROM message_text WHERE NOT EXISTS (SELECT FROM message WHERE message.id = message_text.id)",
     ),
     (
         "indexes that are not valid: REINDEX them",

@@ -161,28 +161,39 @@ impl OfflineQueue for Sqlite {
             // went are still there for a while.
             let entries_limit = limit.saturating_add(sources.taken.len());
             let sql =
-                "SELECT waiting.id, time, stanza, owners FROM waiting JOIN message ON message.id = waiting.id
+                "SELECT waiting.id, time, stanza, owners,
+                           EXISTS (SELECT 1 FROM archive WHERE archive.owner = waiting.owner AND archive.id = waiting.id)
+                       FROM waiting JOIN message ON message.id = waiting.id
                        WHERE owner = ? AND waiting.id > ? AND waiting.id <= ?
                        AND EXISTS (SELECT 1 FROM account WHERE number = owner)
                        ORDER BY waiting.id LIMIT ?";
             let query = sqlx::query_as(sql).bind(owner.0 as i64).bind(after.0 as i64);
             let query =
                 query.bind(sources.indexed.0 as i64).bind(i64::try_from(entries_limit).unwrap_or(i64::MAX));
-            let mut rows: Vec<SavedRow> = self.all(query).await?;
+            let entries: Vec<WaitingRow> = self.all(query).await?;
+            let saved_entry = |(id, time, stanza, owners, archived): WaitingRow| {
+                let message = saved((id, time, stanza, owners), owner, &self.named)?;
+                // It was, when it was saved; it may have been purged since.
+                Ok(Saved { archived, ..message })
+            };
+            let mut rows: Vec<Saved> = entries.into_iter().map(saved_entry).collect::<Result<_, _>>()?;
             if rows.len() < entries_limit && !sources.tail.is_empty() {
                 let sql = "SELECT id, time, stanza, owners FROM message
                            WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id";
                 let ids: Vec<String> = sources.tail.iter().map(|id| id.0.to_string()).collect();
                 let tail: Vec<SavedRow> =
                     self.all(sqlx::query_as(sql).bind(format!("[{}]", ids.join(",")))).await?;
-                rows.extend(tail);
+                for row in tail {
+                    rows.push(saved(row, owner, &self.named)?);
+                }
             }
             {
                 let books = self.books.lock();
                 let waits = |id| !sources.taken.contains(&id) && books.waits(owner, id);
-                rows.retain(|row| waits(MessageId(row.0 as u64)));
+                rows.retain(|message| waits(message.id));
             }
-            rows.into_iter().take(limit).map(|row| saved(row, owner, &self.named)).collect()
+            rows.truncate(limit);
+            Ok(rows)
         })
     }
 
@@ -331,6 +342,8 @@ type AccountRow = (i64, String, String, Option<String>);
 type SecretRow = (bool, bool, Option<String>, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>);
 /// Id, time, stanza, owners.
 pub type SavedRow = (i64, String, Vec<u8>, Vec<u8>);
+/// And whether it is in the archive.
+type WaitingRow = (i64, String, Vec<u8>, Vec<u8>, bool);
 
 pub fn item(row: ItemRow, named: &Named) -> Result<RosterItem, StoreError> {
     let (jid, name, groups, subscription, ask, approved, request, listed, _) = row;

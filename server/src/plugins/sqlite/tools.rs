@@ -28,6 +28,14 @@ pub async fn status(options: &Options) -> Result<Status, StoreError> {
         .await
         .map_err(error)?;
     }
+    let is_searched = "SELECT count(*) FROM sqlite_schema WHERE name = 'text_progress'";
+    let is_searched: i64 = sqlx::query_scalar(is_searched).fetch_one(&mut connection).await.map_err(error)?;
+    let unindexed =
+        "SELECT count(*) FROM message, text_progress WHERE id > text_progress.indexed AND owners <> x''";
+    let unindexed: Option<i64> = match is_searched {
+        0 => None,
+        _ => Some(sqlx::query_scalar(unindexed).fetch_one(&mut connection).await.map_err(error)?),
+    };
     Ok(Status {
         store: "sqlite",
         place: options.path.display().to_string(),
@@ -38,6 +46,7 @@ pub async fn status(options: &Options) -> Result<Status, StoreError> {
         accounts: counts.0 as u64,
         messages: counts.1 as u64,
         waiting: counts.2 as u64,
+        unindexed: unindexed.map(|count| count as u64),
         leases: Vec::new(),
     })
 }

@@ -140,7 +140,8 @@ pub async fn swap_shared(
 
 /// An account's oldest entries, up to the first that is not older than $3 (in milliseconds since 1970).
 const OLDEST: &str = "WITH oldest AS MATERIALIZED (
-        SELECT archive.id, time FROM archive JOIN message ON message.id = archive.id
+        SELECT archive.id, time FROM archive
+        CROSS JOIN LATERAL (SELECT time FROM message WHERE id = archive.id OFFSET 0) AS message
         WHERE owner = $1 ORDER BY archive.id LIMIT $2
     )
     SELECT id FROM oldest WHERE id < coalesce(
