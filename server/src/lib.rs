@@ -10,6 +10,7 @@ pub mod ctl;
 pub mod database;
 pub mod directory;
 pub mod doctor;
+pub mod events;
 pub mod host;
 pub mod http;
 pub mod jobs;

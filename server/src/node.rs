@@ -19,6 +19,7 @@ use crate::c2s::listener::{Listener, listen};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::directory::Directory;
+use crate::events::{self, Events};
 use crate::http::{self, Http};
 use crate::jobs::{self, Turn};
 use crate::modules::{self, Parts};
@@ -28,7 +29,7 @@ use crate::retention;
 use crate::router::{Domain, Domains, Router, Save, StanzaIds};
 use crate::session::End;
 use crate::storage::archive::Tended;
-use crate::storage::{Cache, Job, Store, StoreError};
+use crate::storage::{Cache, Job, Store, StoreError, Write, Written};
 use crate::telemetry::health::{Condition, Health};
 use crate::telemetry::http::Shown;
 use crate::telemetry::labels::Queue;
@@ -46,6 +47,8 @@ pub struct Node {
     pub c2s: Arc<C2s>,
     pub directory: Arc<Directory>,
     pub uploads: Arc<Uploads>,
+    /// What moves events, where there is an event stream.
+    pub events: Option<Arc<Events>>,
     http: Arc<Http>,
     pub tls: Arc<Tls>,
     pub metrics: Arc<Metrics>,
@@ -78,6 +81,7 @@ pub enum StartError {
     },
     Store(StoreError),
     Modules(Vec<String>),
+    Events(String),
     Certificates(Vec<CertificateError>),
     /// A port cannot be listened on.
     Listen {
@@ -132,6 +136,7 @@ impl Node {
         ));
         let live = Arc::new(ArcSwap::new(config.clone()));
         let directory = Arc::new(Directory::new(&router, passwords.clone(), live.clone()));
+        let events = events(&config, &store, StanzaIds::new(&stanza_id_key), &metrics)?;
         let uploads = uploads(&live, data_dir, &store, clock, &directory, &metrics).await?;
         let parts = Parts {
             config: config.clone(),
@@ -139,6 +144,7 @@ impl Node {
             store: store.clone(),
             directory: directory.clone(),
             uploads: uploads.clone(),
+            events: events.as_ref().map(|events| events.offers.clone()),
         };
         router.set_host(modules::install(&parts).map_err(StartError::Modules)?);
 
@@ -160,6 +166,7 @@ impl Node {
             c2s,
             directory,
             uploads,
+            events,
             http,
             tls,
             metrics,
@@ -208,6 +215,7 @@ impl Node {
             tokio::spawn(crate::telemetry::http::serve(listener, shown, self.health.clone()));
         }
         tokio::spawn(self.uploads.clone().clean(self.turn(Job::Expiry)));
+        self.events.iter().for_each(Events::start);
         tokio::spawn(self.tls.clone().watch());
         tokio::spawn(self.clone().look_around());
         tokio::spawn(self.clone().daily(Job::Partitions));
@@ -274,6 +282,9 @@ impl Node {
             self.http.cut_off();
             let _ = tokio::time::timeout(LAST_READS, self.without_connections()).await;
         }
+        if let Some(events) = &self.events {
+            events.stop().await;
+        }
         self.router.store.close().await;
     }
 
@@ -324,6 +335,26 @@ impl Node {
         turn.give_back().await;
     }
 
+    /// Events that an earlier configuration left in the outbox, and that nobody is told any more: they keep what is
+    /// said in them no longer than those that are.
+    async fn forget_old_events(&self, config: &Config) {
+        const SLICE: u32 = 256;
+        let oldest_kept = Duration::from_secs(u64::from(config.outbox.max_days) * 86_400).as_millis() as u64;
+        let before = self.router.now().saturating_sub(oldest_kept);
+        while self.events.is_none() {
+            let discard = Write::DiscardEvents { bytes: 0, before, limit: SLICE };
+            match self.router.store.write(discard).await {
+                Ok(Written::Deleted(deleted)) if deleted.rows > 0 => {
+                    tracing::warn!(
+                        events = deleted.events,
+                        "old events went that no event stream was there for"
+                    );
+                }
+                _ => return,
+            }
+        }
+    }
+
     async fn do_daily(&self, turn: &mut Turn, job: Job) -> Result<(), StoreError> {
         let (config, now) = (self.config.load_full(), self.router.now());
         match job {
@@ -335,6 +366,7 @@ impl Node {
                 }
             }
             _ => {
+                self.forget_old_events(&config).await;
                 let dropped = retention::keep(turn, &config, now).await?;
                 if dropped > 0 {
                     tracing::info!(dropped, "old messages went from archives");
@@ -405,6 +437,21 @@ fn domains(config: &Config) -> Domains {
     }
 }
 
+fn events(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    ids: StanzaIds,
+    metrics: &Metrics,
+) -> Result<Option<Arc<Events>>, StartError> {
+    let Some(stream) = plugins::open_events(config).map_err(StartError::Events)? else { return Ok(None) };
+    let settings = events::Settings {
+        bounds: plugins::outbox_bounds(config),
+        max_age: Duration::from_secs(u64::from(config.outbox.max_days) * 86_400),
+        buffer_events: config.storage.kafka.buffer_events as usize,
+    };
+    Ok(Some(Events::new(store.clone(), stream, ids, metrics.events.clone(), settings)))
+}
+
 async fn uploads(
     live: &Arc<ArcSwap<Config>>,
     data_dir: &Path,
@@ -450,6 +497,7 @@ impl std::fmt::Display for StartError {
             ),
             StartError::Store(error) => error.fmt(f),
             StartError::Modules(errors) => f.write_str(&errors.join("\n")),
+            StartError::Events(error) => f.write_str(error),
             StartError::Certificates(errors) => {
                 let lines: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
                 f.write_str(&lines.join("\n"))

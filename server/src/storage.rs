@@ -8,9 +8,12 @@
 pub mod archive;
 pub mod blobs;
 pub mod cache;
+pub mod events;
 pub mod files;
 pub mod finding;
 pub mod leases;
+pub mod numbers;
+pub mod outbox;
 pub mod refusal;
 pub mod roster;
 pub mod subscription;
@@ -31,6 +34,7 @@ pub use cache::{Cache, CacheError, CacheWatch};
 pub use files::{File, FileQuota, Files};
 pub use finding::{Finding, Level};
 pub use leases::{Job, Lease, Leases};
+pub use outbox::{Deleted, Outbox, OutboxRow, OutboxSize, Place};
 pub use roster::{Roster, RosterChange, RosterItem, RosterLimits, RosterVersion, Subscription};
 pub use watch::{Crowded, InState, Operation, Plugin, Pooled, Unwatched, Watch, watched};
 pub use write::{Write, Written};
@@ -216,7 +220,7 @@ pub struct Draft {
 }
 
 /// Everything durable. The reading traits above, and two ways to write.
-pub trait Store: Users + Rosters + OfflineQueue + Archive + Items + Files + Leases {
+pub trait Store: Users + Rosters + OfflineQueue + Archive + Items + Files + Leases + Outbox {
     /// Applies one write, durable when this returns. Concurrent writes share a commit.
     fn write<'a>(&'a self, write: Write) -> StoreFut<'a, Written>;
     /// Saves messages in one commit, all or none, durable when this returns. The ids increase in

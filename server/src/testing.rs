@@ -78,6 +78,7 @@ impl Stage {
             store: store.clone(),
             directory: directory.clone(),
             uploads: Arc::new(uploads),
+            events: None,
         };
         router.set_host(modules::install(&parts).expect("modules that do not contradict each other"));
         Stage { router, store, directory, live }

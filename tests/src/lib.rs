@@ -3,6 +3,7 @@
 
 pub mod actor;
 pub mod client;
+pub mod kafka;
 pub mod names;
 pub mod play;
 pub mod postgres;

@@ -11,10 +11,14 @@ use super::connection::Output;
 use super::mam::account;
 use super::{Admin, Answer, listed};
 use crate::storage::archive::{End, Filter};
-use crate::storage::{Account, MessageId, Saved, Subscription};
+use crate::storage::outbox::Item;
+use crate::storage::{Account, MessageId, OutboxRow, Place, Saved, Subscription};
 
 /// Messages that are read from the store at one time.
 const PAGE: usize = 50;
+/// And of the outbox, of which everything is looked at.
+const EVENT_BYTES: u64 = 1 << 20;
+const EVENT_ROWS: u32 = 256;
 
 /// One of a part, or without a value the part's beginning.
 #[derive(Serialize, Deserialize)]
@@ -33,6 +37,7 @@ pub(super) async fn export(admin: &Admin, user: &str, output: &mut Output) -> An
     export.items().await?;
     export.archive().await?;
     export.waiting().await?;
+    export.events().await?;
     export.files().await?;
     tracing::info!(jid = %export.account.jid, "an operator exported an account's data");
     listed()
@@ -120,6 +125,29 @@ impl Export<'_> {
             }
             if is_last {
                 return Ok(());
+            }
+        }
+    }
+
+    /// What the event stream has not got yet of what the account said, heard and was.
+    async fn events(&mut self) -> Done {
+        self.begin("events").await?;
+        let mut after = Place(0);
+        loop {
+            let rows = self.admin.node.router.store.outbox(after, EVENT_BYTES, EVENT_ROWS).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.place;
+            for item in rows.iter().filter_map(OutboxRow::items).flatten() {
+                let event = match item {
+                    Item::Message(message) if message.is_of(self.account.number) => {
+                        json!({ "time": format_utc(message.time), "stanza": text(&message.stanza) })
+                    }
+                    Item::Account(event) if event.account == self.account.jid => {
+                        json!({ "time": format_utc(event.time), "change": event.change.word() })
+                    }
+                    _ => continue,
+                };
+                self.put("events", event).await?;
             }
         }
     }

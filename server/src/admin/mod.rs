@@ -7,6 +7,7 @@
 
 pub mod account;
 mod connection;
+pub mod events;
 pub mod export;
 pub mod mam;
 pub mod password;
@@ -66,6 +67,9 @@ pub enum Command {
     /// Uploaded files: test, list, remove, usage
     #[command(subcommand)]
     Upload(upload::UploadCommand),
+    /// The event stream: status
+    #[command(subcommand)]
+    Events(events::EventsCommand),
 }
 
 /// What a command comes to: its result; or nothing, when its result was a list that has been given already.
@@ -129,6 +133,7 @@ impl Command {
             Command::Server(command) => command.run(admin).await,
             Command::Stanza(command) => command.run(admin).await,
             Command::Upload(command) => command.run(admin, output).await,
+            Command::Events(command) => command.run(admin).await,
         }
     }
 

@@ -21,6 +21,7 @@ pub(super) fn check(config: &Config, tree: &Node) -> Vec<Problem> {
     check.auth(config);
     check.limits(config);
     check.storage(config);
+    check.kafka(config);
     check.redis(config);
     check.upload(config);
     check.s3(config);
@@ -150,6 +151,26 @@ impl Check<'_> {
             None => return,
         };
         self.fault("storage.postgres.url".into(), fault);
+    }
+
+    fn kafka(&mut self, config: &Config) {
+        let kafka = &config.storage.kafka;
+        if kafka.brokers.is_empty() {
+            return;
+        }
+        if !cfg!(feature = "kafka") {
+            self.fault("storage.kafka.brokers".into(), Fault::NotCompiled { feature: "kafka" });
+        }
+        if kafka.sasl.is_some() && kafka.username.is_empty() {
+            self.fault("storage.kafka.username".into(), Fault::Needed { by: "storage.kafka.sasl" });
+        }
+        if kafka.sasl.is_some() && kafka.password.is_none() {
+            self.fault("storage.kafka.password".into(), Fault::Needed { by: "storage.kafka.sasl" });
+        }
+        let topics = kafka.topics.all().into_iter().filter_map(|(topic, name)| {
+            Some((format!("storage.kafka.topics.{}", topic.word().replace('.', "_")), name.name()?))
+        });
+        self.unique(topics);
     }
 
     fn redis(&mut self, config: &Config) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::error::Fault;
+use super::events::{Broker, TopicName};
 use super::read::Reader;
 use super::schema::{Key, Setting, Shown, Toml};
 use super::source::{Content, Node, parse_value};
@@ -270,6 +271,8 @@ from_text! {
     Domain: "a domain name",
     LogFilter: "a part of the server and a level, as \"server::c2s=debug\"",
     Uri: "a URI, as \"mailto:abuse@example.com\"",
+    Broker: "a host and a port, as \"127.0.0.1:19094\"",
+    TopicName: "a topic's name (letters, digits, '.', '_', '-'), or nothing",
 }
 
 pub(super) fn quoted(text: &str) -> String {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::values::{ALL_ADDRESSES, Secret};
 use super::words::words;
-use super::{Domain, Limit, Limits, LogFilter, Modules, Network, S3, Tables};
+use super::{Domain, Kafka, Limit, Limits, LogFilter, Modules, Network, OutboxSettings, S3, Tables};
 
 settings! {
     /// Everything that can be configured.
@@ -26,6 +26,8 @@ settings! {
         section messages: Messages = Messages::default();
         /// Where everything durable is kept.
         section storage: Storage = Storage::default();
+        /// What waits in the store until the event stream has it.
+        section outbox: OutboxSettings = OutboxSettings::default();
         /// What goes beyond RFC 6120 and 6121, one section per module.
         section modules: Modules = Modules::default();
         /// Settings of one served domain that differ from the general ones.
@@ -363,6 +365,8 @@ settings! {
         section disk: Disk = Disk::default();
         /// A bucket for uploads, at Amazon S3 or whoever speaks its protocol.
         section s3: S3 = S3::default();
+        /// The event stream: topics of an Apache Kafka, of which others learn what happens here.
+        section kafka: Kafka = Kafka::default();
     }
 }
 

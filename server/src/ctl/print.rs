@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::admin::Command;
 use crate::admin::account::AccountCommand;
+use crate::admin::events::{EventsCommand, EventsStatus};
 use crate::admin::mam::{Counted, Looked, MamCommand};
 use crate::admin::roster::{Ask, Contact, RosterCommand, Who};
 use crate::admin::server::{Changed, Reloaded, ServerCommand, Status, parse_level};
@@ -40,6 +41,7 @@ pub fn done(out: &mut impl Write, command: &Command, result: &Value) -> io::Resu
         }
         Command::Mam(MamCommand::Verify {}) => write!(out, "{}", typed(result, looked)),
         Command::Upload(UploadCommand::Usage(_)) => writeln!(out, "{}", typed(result, usage)),
+        Command::Events(EventsCommand::Status {}) => write!(out, "{}", typed(result, events)),
         Command::Stanza(_) => writeln!(out, "{}", sent(result)),
         _ => match result {
             Value::Array(several) => {
@@ -69,6 +71,27 @@ pub fn says_no(command: &Command, result: &Value) -> Option<String> {
 /// Is there more to say than why not?
 pub fn says_both(command: &Command) -> bool {
     matches!(command, Command::Server(ServerCommand::Reload {}) | Command::Mam(MamCommand::Verify {}))
+}
+
+fn events(status: EventsStatus) -> String {
+    let stream = match &status.trouble {
+        None => "well".to_owned(),
+        Some(trouble) => trouble.clone(),
+    };
+    let oldest = status.oldest.as_deref().unwrap_or("nothing");
+    format!(
+        "stream     {}\nis         {stream}\nrelayed by {}\noutbox     {} rows, {} of {} bytes (then: {}), the oldest of {oldest}\n\
+         events     {} confirmed, {} thrown away, {} lost of those that may be\n",
+        status.stream,
+        if status.relays { "this server" } else { "another server, or nobody yet" },
+        status.rows,
+        status.bytes,
+        status.max_bytes,
+        status.when_full,
+        status.confirmed,
+        status.dropped,
+        status.lost,
+    )
 }
 
 fn counted(Counted { jid, domain, messages }: Counted) -> String {

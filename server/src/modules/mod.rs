@@ -10,6 +10,7 @@ mod contact;
 mod csi;
 mod delay;
 mod disco;
+mod events;
 mod last_activity;
 mod legacy_session;
 mod mam;
@@ -34,6 +35,7 @@ use arc_swap::ArcSwap;
 use crate::capabilities::Capabilities;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::events::Offers;
 use crate::host::{Host, HostBuilder, Module};
 use crate::storage::Store;
 use crate::uploads::Uploads;
@@ -47,6 +49,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub directory: Arc<Directory>,
     pub uploads: Arc<Uploads>,
+    /// Where there is an event stream: what it learns of what passes.
+    pub events: Option<Arc<Offers>>,
 }
 
 /// Every module, in its order: guards (may refuse), stamps (may change), records (name owners),
@@ -76,6 +80,9 @@ pub fn install(parts: &Parts) -> Result<Host, Vec<String>> {
 
     // Copies.
     add(on.carbons.enabled, Arc::new(carbons::Carbons::default()));
+    if let Some(offers) = &parts.events {
+        add(true, Arc::new(events::Events { offers: offers.clone() }));
+    }
 
     // Answers.
     add(true, Arc::new(disco::Disco));

@@ -25,6 +25,13 @@ pub struct Messages {
     pub drafts: Vec<Draft>,
 }
 
+/// Some rows of the outbox up to a place.
+pub struct Outgoing {
+    pub last: u64,
+    /// Place, first id, when it was written, events, content.
+    pub rows: Vec<(i64, i64, String, i64, Vec<u8>)>,
+}
+
 /// What of a copy is done.
 pub struct Progress {
     pub account: u64,
@@ -65,6 +72,12 @@ pub async fn copy(
         progress.message = page.last;
         import.messages(page).await?;
         tell(500 + done(progress.message, export.last_message));
+    }
+    // Rows that are there from an attempt before are passed over.
+    let mut told = 0;
+    while let Some(page) = export.outbox(told).await? {
+        told = page.last;
+        import.outbox(page).await?;
     }
     let copied = compare(&mut export, &mut import).await?;
     import.finish(last_account, export.last_message).await?;

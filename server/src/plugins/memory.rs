@@ -4,10 +4,12 @@
 //! and reads fail or wait for as long as a test says so.
 
 mod files;
+mod outbox;
 mod roster;
 mod state;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -15,6 +17,7 @@ use xmpp_core::{BareJid, Jid};
 
 use crate::storage::archive::{End, Filter};
 use crate::storage::leases::OwnLeases;
+use crate::storage::outbox::{AccountEvent, Gate};
 use crate::storage::*;
 use state::State;
 
@@ -23,6 +26,8 @@ pub struct Memory {
     /// A plain lock: no section of it waits for anything.
     state: Mutex<State>,
     faults: Mutex<Faults>,
+    /// Lets events into the outbox, where there is an event stream.
+    gate: Option<Arc<Gate>>,
     leases: OwnLeases,
 }
 
@@ -38,6 +43,11 @@ struct Faults {
 impl Memory {
     pub fn new() -> Memory {
         Memory::default()
+    }
+
+    /// One that keeps events for an event stream.
+    pub fn with_outbox(gate: Option<Arc<Gate>>) -> Memory {
+        Memory { gate, ..Memory::default() }
     }
 
     /// Every write and save fails with this, changing nothing, until [`Memory::heal`].
@@ -287,13 +297,30 @@ impl Leases for Memory {
 
 impl Store for Memory {
     fn write<'a>(&'a self, write: Write) -> StoreFut<'a, Written> {
-        Box::pin(self.change(|state| state.apply(&self.leases, write)))
+        Box::pin(self.change(move |state| {
+            let event = self.gate.as_ref().and_then(|_| AccountEvent::of(&write, now()));
+            let written = state.apply(&self.leases, write)?;
+            if let Some(gate) = &self.gate {
+                let (rows, bytes) = event.map_or((0, 0), |event| state.put_event(&event));
+                gate.put(rows, bytes);
+                if let Written::Deleted(deleted) = &written {
+                    gate.gone(deleted.rows, deleted.bytes);
+                }
+            }
+            Ok(written)
+        }))
     }
 
     fn save<'a>(&'a self, drafts: Vec<Draft>) -> StoreFut<'a, Vec<MessageId>> {
         Box::pin(self.change(|state| {
             drafts.iter().try_for_each(Draft::check)?;
-            Ok(drafts.into_iter().map(|draft| state.save(draft)).collect())
+            let Some(gate) = &self.gate else {
+                return Ok(drafts.into_iter().map(|draft| state.save(draft)).collect());
+            };
+            gate.admit()?;
+            let (ids, (rows, bytes)) = state.save_with_events(drafts, now());
+            gate.put(rows, bytes);
+            Ok(ids)
         }))
     }
 
@@ -305,4 +332,8 @@ impl Store for Memory {
         self.faults.lock().closed = true;
         Box::pin(std::future::ready(()))
     }
+}
+
+fn now() -> Millis {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
 }

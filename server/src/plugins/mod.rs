@@ -5,6 +5,8 @@
 pub mod copy;
 pub mod disk;
 pub mod examine;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -23,7 +25,9 @@ use std::time::Duration;
 
 #[cfg(feature = "redis")]
 use crate::config::redis_url::RedisUrl;
-use crate::config::{Config, MainStore};
+use crate::config::{Config, MainStore, OutboxFull};
+use crate::storage::events::EventStream;
+use crate::storage::outbox::{Bounds, Gate, WhenFull};
 use crate::storage::{Blobs, Cache, CacheWatch, Store, StoreError, Watch};
 
 /// Opens the store that `storage.main` names. `watch` is told how it fares.
@@ -33,7 +37,7 @@ pub async fn open(
     watch: Arc<dyn Watch>,
 ) -> Result<Arc<dyn Store>, StoreError> {
     match config.storage.main {
-        MainStore::Memory => Ok(Arc::new(memory::Memory::new())),
+        MainStore::Memory => Ok(Arc::new(memory::Memory::with_outbox(gate(config)))),
         #[cfg(feature = "sqlite")]
         MainStore::Sqlite => {
             let options = sqlite::Options { watch, ..sqlite_options(config, data_dir) };
@@ -51,6 +55,55 @@ pub async fn open(
             let _ = (data_dir, watch);
             Err(StoreError::Unavailable("this binary was built without the store of storage.main".to_owned()))
         }
+    }
+}
+
+/// How much may wait for the event stream.
+pub fn outbox_bounds(config: &Config) -> Bounds {
+    let when_full = match config.outbox.when_full {
+        OutboxFull::Drop => WhenFull::Drop,
+        OutboxFull::Wait => WhenFull::Wait,
+    };
+    Bounds { max_bytes: config.outbox.max_bytes, when_full }
+}
+
+/// Without an event stream a store writes no events.
+fn gate(config: &Config) -> Option<Arc<Gate>> {
+    let has_stream = !config.storage.kafka.brokers.is_empty();
+    has_stream.then(|| Arc::new(Gate::new(outbox_bounds(config))))
+}
+
+/// The event stream, if one is configured; it need not be there yet. The error is a sentence for the operator.
+#[cfg(feature = "kafka")]
+pub fn open_events(config: &Config) -> Result<Option<Arc<dyn EventStream>>, String> {
+    let settings = &config.storage.kafka;
+    if settings.brokers.is_empty() {
+        return Ok(None);
+    }
+    let brokers: Vec<String> = settings.brokers.iter().map(|broker| broker.to_string()).collect();
+    let topics = settings.topics.all();
+    let password = settings.password.as_ref().map(|password| password.reveal().to_owned());
+    let options = kafka::Options {
+        brokers: brokers.join(","),
+        topics: topics.into_iter().map(|(topic, name)| (topic, name.name().map(str::to_owned))).collect(),
+        tls: settings.tls,
+        ca: settings.ca.clone(),
+        sasl: settings
+            .sasl
+            .map(|sasl| (sasl.as_str(), settings.username.clone(), password.unwrap_or_default())),
+        compression: settings.compression.as_str(),
+        max_event_bytes: settings.max_event_bytes as usize,
+        buffer_events: settings.buffer_events as usize,
+    };
+    Ok(Some(Arc::new(kafka::Kafka::new(options)?)))
+}
+
+/// The configuration's check names the key and the feature.
+#[cfg(not(feature = "kafka"))]
+pub fn open_events(config: &Config) -> Result<Option<Arc<dyn EventStream>>, String> {
+    match config.storage.kafka.brokers.is_empty() {
+        true => Ok(None),
+        false => Err("this binary was built without Kafka: build with `--features kafka`".to_owned()),
     }
 }
 
@@ -106,6 +159,7 @@ fn sqlite_options(config: &Config, data_dir: &Path) -> sqlite::Options {
         waiting_writes: config.storage.waiting_writes as usize,
         waiting_bytes: config.storage.waiting_bytes as usize,
         full_text: config.modules.mam.full_text,
+        outbox: gate(config),
         ..sqlite::Options::new(path)
     }
 }
@@ -124,6 +178,7 @@ fn postgres_options(config: &Config) -> Result<postgres::Options, StoreError> {
     options.statement_limit = seconds(settings.statement_seconds);
     options.waiting_writes = config.storage.waiting_writes as usize;
     options.waiting_bytes = config.storage.waiting_bytes as usize;
+    options.outbox = gate(config);
     options.full_text = config.modules.mam.full_text;
     Ok(options)
 }

@@ -21,6 +21,7 @@ mod hosts;
 pub mod import;
 mod leases;
 mod link;
+mod outbox;
 mod parts;
 mod pool;
 mod reach;

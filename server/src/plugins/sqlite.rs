@@ -20,6 +20,7 @@ mod failure;
 mod files;
 mod load;
 mod open;
+mod outbox;
 mod packed;
 mod read;
 mod tail;
@@ -37,6 +38,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::storage::leases::OwnLeases;
+use crate::storage::outbox::Gate;
 use crate::storage::*;
 use apply::Change;
 use books::Books;
@@ -56,6 +58,8 @@ pub struct Sqlite {
     /// Tells the writer that something was taken.
     due: Arc<Notify>,
     named: Named,
+    /// Shared with the writer.
+    gate: Option<Arc<Gate>>,
     leases: OwnLeases,
 }
 
@@ -66,12 +70,14 @@ impl Sqlite {
         let lock = open::lock(&options.path)?;
         let mut connection = open::open(&options, &named).await?;
         let start = load::load(&mut connection, &named).await?;
+        outbox::look(&mut connection, &options).await.map_err(|error| named.error(&error))?;
         let text = text::set_up(&mut connection, options.full_text, &named).await?;
         let readers = options.readers();
         let books = Arc::new(Mutex::new(Books::new(start.tail)));
         let due = Arc::new(Notify::new());
         let (sender, jobs) = mpsc::channel(options.waiting_writes.max(1));
         let waiting_bytes = options.waiting_bytes.clamp(1, Semaphore::MAX_PERMITS);
+        let gate = options.outbox.clone();
         let chores = Chores::new(start.dead, start.removals, text, options.bulk_rows);
         let writer = Writer {
             options,
@@ -99,6 +105,7 @@ impl Sqlite {
             due,
             named,
             leases: OwnLeases::default(),
+            gate,
         })
     }
 

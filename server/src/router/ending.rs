@@ -34,13 +34,21 @@ impl Router {
             "session ended"
         );
         let saved_left = left.iter().any(|delivery| delivery.saved.is_some());
-        for delivery in left {
-            self.dispose(session, &delivery).await;
+        for delivery in &left {
+            self.dispose(session, delivery).await;
         }
         // What is saved waits again, and goes at once to the first willing session that is left.
         let next = next.or_else(|| if saved_left { self.first_willing(session) } else { None });
-        if let Some(next) = next.and_then(|id| self.sessions.find(id)) {
-            self.give_backlog(&next);
+        match next.and_then(|id| self.sessions.find(id)) {
+            Some(next) => self.give_backlog(&next),
+            None => self.nobody_has(&left),
+        }
+    }
+
+    /// Nobody is there any more for messages that a session did not take.
+    fn nobody_has(self: &Arc<Self>, left: &[Arc<Delivery>]) {
+        for delivery in left.iter().filter(|left| left.saved.is_some() && !left.copy && !left.was_taken()) {
+            self.host().absent.iter().for_each(|(_, hook)| hook.on_absent(&delivery.stanza, self));
         }
     }
 

@@ -32,6 +32,8 @@ pub trait Watch: Send + Sync + std::fmt::Debug {
 pub enum Crowded {
     Writes,
     Bytes,
+    /// What waits for the event stream.
+    Outbox,
 }
 
 /// Where a pool's connections, and those who want one, are.

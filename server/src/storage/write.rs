@@ -6,7 +6,9 @@ use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
 use super::subscription::{Effect, Verb};
-use super::{AccountNumber, File, FileQuota, Lease, Millis, RosterItem, RosterLimits, RosterVersion};
+use super::{
+    AccountNumber, Deleted, File, FileQuota, Lease, Millis, Place, RosterItem, RosterLimits, RosterVersion,
+};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Write {
@@ -145,6 +147,19 @@ pub enum Write {
         name: String,
     },
 
+    /// The event stream has these rows of the outbox: exactly they are deleted. `Written::Deleted` says how many
+    /// were still there.
+    ConfirmEvents {
+        places: Vec<Place>,
+    },
+    /// Throws away some of the oldest `limit` rows of the outbox: so many that they come to `bytes`, and those
+    /// written earlier than `before`. `Written::Deleted` says what went.
+    DiscardEvents {
+        bytes: u64,
+        before: Millis,
+        limit: u32,
+    },
+
     /// A part of a job: `Conflict`, and nothing is done, unless the lease is still held.
     Under {
         lease: Lease,
@@ -161,4 +176,5 @@ pub enum Written {
     Effects(Vec<Effect>),
     Jids(Vec<Jid>),
     Dropped(u64),
+    Deleted(Deleted),
 }

@@ -50,6 +50,8 @@ words! {
         // storage
         WaitingWrites = "waiting_writes",
         WaitingBytes = "waiting_bytes",
+        // outbox
+        MaxBytes = "max_bytes",
         // modules
         RegistrationsPerAddress = "registrations_per_address",
         PendingQueries = "pending_queries",

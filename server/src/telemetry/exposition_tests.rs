@@ -136,9 +136,9 @@ fn histograms_are_cumulative_and_end_with_everything() {
             assert!(single("_sum").is_some(), "{name}");
         }
     }
-    // Four of the server, one for each operation and plugin of the two that told, and one for each operation and
+    // Five of the server, one for each operation and plugin of the two that told, and one for each operation and
     // place of uploads.
-    assert_eq!(histograms, 4 + (4 + 5) + 2 + 2 * 4);
+    assert_eq!(histograms, 5 + (4 + 5) + 2 + 2 * 4);
 }
 
 #[test]

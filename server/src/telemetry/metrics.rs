@@ -15,6 +15,7 @@ use xmpp_core::{Condition, Kind, StreamCondition, StreamError};
 
 use super::blobs::BlobMetrics;
 use super::bound::Bound;
+use super::events::EventMetrics;
 use super::instruments::{Counter, Gauge, Histogram, Per};
 use super::labels::{Login, Queue, SessionState, StoreFailure};
 use super::page::{self, Page};
@@ -56,6 +57,8 @@ pub struct Metrics {
     pub stanza_errors: Per<Condition, Counter>,
     /// What becomes of uploads at their places.
     pub blobs: BlobMetrics,
+    /// Of the event stream.
+    pub events: Arc<EventMetrics>,
     /// When each certificate expires, in seconds since 1970, by its file.
     certificate_expiry: Mutex<BTreeMap<String, i64>>,
     started: SystemTime,
@@ -84,6 +87,7 @@ impl Default for Metrics {
             stream_errors: Per::default(),
             stanza_errors: Per::default(),
             blobs: BlobMetrics::default(),
+            events: Arc::default(),
             certificate_expiry: Mutex::default(),
             started: SystemTime::now(),
         }
@@ -202,6 +206,7 @@ impl Watch for Metrics {
         self.refused(match queue {
             Crowded::Writes => Bound::WaitingWrites,
             Crowded::Bytes => Bound::WaitingBytes,
+            Crowded::Outbox => Bound::MaxBytes,
         });
     }
 
@@ -232,6 +237,7 @@ impl Collector for Metrics {
         let mut page = Page(encoder);
         self.traffic(&mut page)?;
         self.store(&mut page)?;
+        self.events.tell(&mut page)?;
         self.plugins.show(&mut page)?;
         self.errors(&mut page)?;
         self.build_and_certificates(&mut page)?;

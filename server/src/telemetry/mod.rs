@@ -5,6 +5,7 @@
 
 pub mod blobs;
 pub mod bound;
+pub mod events;
 #[cfg(test)]
 mod exposition_tests;
 pub mod health;

@@ -212,7 +212,8 @@ pub fn binaries() -> &'static Binaries {
     static BINARIES: OnceLock<Binaries> = OnceLock::new();
     BINARIES.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "server", "--bins", "--message-format", "json"]);
+        build.args(["build", "--quiet", "--package", "server", "--features", "full", "--bins"]);
+        build.args(["--message-format", "json"]);
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
         if !cfg!(debug_assertions) {
             build.arg("--release");

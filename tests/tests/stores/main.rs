@@ -7,6 +7,7 @@ mod files;
 mod items;
 mod leases;
 mod messages;
+mod outbox;
 mod rosters;
 mod stage;
 mod subscriptions;

@@ -7,6 +7,7 @@ use meerkat_tests::postgres::PostgresServer;
 use server::plugins::memory::Memory;
 use server::plugins::postgres::{self, Postgres};
 use server::plugins::sqlite::{self, Sqlite};
+use server::storage::outbox::{Bounds, Gate};
 use server::storage::{
     AccountNumber, Draft, MessageId, Owner, Peer, Role, Saved, Store, StoreError, Write, Written,
 };
@@ -17,6 +18,7 @@ use xmpp_core::sasl::{ScramHash, ScramSecret};
 pub struct Stage {
     pub store: Arc<dyn Store>,
     home: Home,
+    outbox: Option<Bounds>,
 }
 
 /// Where the store is, if it outlives its process.
@@ -28,38 +30,47 @@ enum Home {
 
 impl Stage {
     pub fn memory() -> Stage {
-        Stage { store: Arc::new(Memory::new()), home: Home::Memory }
+        Stage { store: Arc::new(Memory::new()), home: Home::Memory, outbox: None }
     }
 
     pub async fn sqlite() -> Stage {
-        Stage::at(Home::Sqlite(TempDir::new().expect("a temporary folder")), false).await
+        Stage::at(Home::Sqlite(TempDir::new().expect("a temporary folder")), (false, None)).await
     }
 
     pub async fn postgres() -> Stage {
-        Stage::at(Home::Postgres { url: PostgresServer::shared().database().await }, false).await
+        Stage::at(Home::Postgres { url: PostgresServer::shared().database().await }, (false, None)).await
     }
 
     /// With a certificate that is looked at.
     pub async fn postgres_over_tls() -> Stage {
-        Stage::at(Home::Postgres { url: PostgresServer::shared().database_over_tls().await }, false).await
+        Stage::at(Home::Postgres { url: PostgresServer::shared().database_over_tls().await }, (false, None))
+            .await
     }
 
-    async fn at(home: Home, full_text: bool) -> Stage {
+    async fn at(home: Home, (full_text, outbox): (bool, Option<Bounds>)) -> Stage {
+        let gate = outbox.map(|bounds| Arc::new(Gate::new(bounds)));
         let store: Arc<dyn Store> = match &home {
-            Home::Memory => Arc::new(Memory::new()),
+            Home::Memory => Arc::new(Memory::with_outbox(gate)),
             Home::Sqlite(folder) => {
                 // Small bulks, so that messages of a test are in the tail and beyond it.
                 let options = sqlite::Options::new(folder.path().join("meerkat.db"));
-                let options = sqlite::Options { full_text, bulk_rows: 2048, ..options };
+                let options = sqlite::Options { full_text, outbox: gate, bulk_rows: 2048, ..options };
                 Arc::new(Sqlite::open(options).await.expect("the store opens"))
             }
             Home::Postgres { url } => {
                 let mut options = postgres::Options::new(url).expect("a URL");
                 options.full_text = full_text;
+                options.outbox = gate;
                 Arc::new(Postgres::open(options).await.expect("the store opens"))
             }
         };
-        Stage { store, home }
+        Stage { store, home, outbox }
+    }
+
+    /// The store after a restart with an event stream. What lives in memory alone begins anew.
+    pub async fn with_outbox(self, bounds: Bounds) -> Stage {
+        self.store.close().await;
+        Stage::at(self.home, (false, Some(bounds))).await
     }
 
     /// The store after a restart; what lives in memory alone is not restarted.
@@ -73,7 +84,7 @@ impl Stage {
             return self;
         }
         self.store.close().await;
-        Stage::at(self.home, full_text).await
+        Stage::at(self.home, (full_text, self.outbox)).await
     }
 
     pub async fn write(&self, write: Write) -> Result<Written, StoreError> {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use xmpp_core::sasl::ScramSecret;
 use xmpp_core::{BareJid, Jid};
 
+use super::outbox::Rows;
 use super::roster::OwnRoster;
 use crate::storage::archive::{Filter, words};
 use crate::storage::leases::OwnLeases;
@@ -22,6 +23,7 @@ pub struct State {
     /// Each collection's keys and values, the oldest first.
     pub shared_items: HashMap<String, Vec<(String, Bytes)>>,
     pub files: BTreeMap<String, File>,
+    pub outbox: Rows,
 }
 
 /// An account and everything it owns.
@@ -126,6 +128,10 @@ impl State {
             Write::RemoveFile { name } => {
                 self.files.remove(&name);
                 Ok(Written::Done)
+            }
+            Write::ConfirmEvents { places } => Ok(Written::Deleted(self.outbox.confirm(&places))),
+            Write::DiscardEvents { bytes, before, limit } => {
+                Ok(Written::Deleted(self.outbox.discard(bytes, before, limit)))
             }
             Write::Under { lease, write } => {
                 leases.check(&lease)?;

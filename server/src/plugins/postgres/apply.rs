@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::failure::{Failure, Meaning, Named, meaning};
 use super::leases;
 use super::link::{self, Options};
+use super::outbox;
 use super::pool::Pool;
 use crate::storage::{AccountNumber, Crowded, Operation, StoreError, StoreFut, Write, Written};
 
@@ -88,6 +89,7 @@ impl Inner {
     /// Nothing is written where only the question is whether it could be.
     async fn write(&self, write: Option<Write>) -> Result<Written, StoreError> {
         let (begun, is_probe) = (Instant::now(), write.is_none());
+        let told = write.as_ref().and_then(outbox::event);
         let outcome = self.try_write(write).await;
         if !is_probe {
             let (watch, took) = (&self.options.named.watch, begun.elapsed());
@@ -98,6 +100,7 @@ impl Inner {
                 watch.committed(1, took);
             }
         }
+        outbox::committed(&self.options, told, &outcome);
         outcome
     }
 
@@ -205,7 +208,12 @@ impl Inner {
             leases::check(connection, &lease).await?;
             write = *inner;
         }
-        apply(connection, &self.options.named, write).await
+        let event = self.options.outbox.as_ref().and_then(|_| outbox::event(&write));
+        let written = apply(connection, &self.options.named, write).await?;
+        if let Some(event) = event {
+            outbox::put(connection, &event).await?;
+        }
+        Ok(written)
     }
 
     /// The fate of a commit whose answer was lost (messages.md, rule 5).
@@ -287,6 +295,10 @@ async fn apply(connection: &mut PgConnection, named: &Named, write: Write) -> Re
             files::store(connection, &name, &blob, media_type).await
         }
         Write::RemoveFile { name } => files::remove(connection, &name).await,
+        Write::ConfirmEvents { places } => outbox::confirm(connection, &places).await,
+        Write::DiscardEvents { bytes, before, limit } => {
+            outbox::discard(connection, bytes, before, limit).await
+        }
         Write::Under { lease, .. } => Err(StoreError::lease_lost(lease.job.name()).into()),
     }
 }

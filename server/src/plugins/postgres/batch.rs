@@ -2,6 +2,7 @@
 
 use sqlx::postgres::PgConnection;
 
+use crate::storage::outbox::{PackedRow, Packer};
 use crate::storage::{AccountNumber, Draft, Owner};
 
 #[derive(Default)]
@@ -14,6 +15,8 @@ pub struct Batch {
     owners: Vec<i64>,
     roles: Vec<i16>,
     peers: Vec<i64>,
+    /// What the event stream learns of them, where there is one.
+    events: Vec<PackedRow>,
 }
 
 /// What became of a batch.
@@ -31,11 +34,38 @@ const ALONE: i16 = 8;
 
 const SAVE: &str = "SELECT first, complete FROM meerkat_save($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
+/// The place of the outbox's rows is drawn while the lock over ids is held.
+const SAVE_WITH_EVENTS: &str = "WITH saved AS MATERIALIZED (
+        SELECT first, complete FROM meerkat_save($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    ), told AS (
+        INSERT INTO outbox (first, events, content) SELECT saved.first, e.events, e.content
+        FROM saved, unnest($11::integer[], $12::bytea[]) WITH ORDINALITY AS e (events, content, place)
+        ORDER BY e.place
+    )
+    SELECT first, complete FROM saved";
+
 impl Batch {
     pub fn new<'a>(drafts: impl Iterator<Item = &'a Draft>) -> Batch {
         let mut batch = Batch::default();
         drafts.for_each(|draft| batch.push(draft));
         batch
+    }
+
+    /// The same, of which the event stream is told.
+    pub fn with_events<'a>(drafts: impl Iterator<Item = &'a Draft>) -> Batch {
+        let (mut batch, mut packer) = (Batch::default(), Packer::default());
+        for (draft, offset) in drafts.zip(0..) {
+            packer.message(offset, draft);
+            batch.push(draft);
+        }
+        batch.events = packer.finish();
+        batch
+    }
+
+    /// Rows and bytes that it leaves in the outbox.
+    pub fn told(&self) -> (u64, u64) {
+        let bytes = self.events.iter().map(|row| row.content.len() as u64).sum();
+        (self.events.len() as u64, bytes)
     }
 
     fn push(&mut self, draft: &Draft) {
@@ -98,7 +128,8 @@ impl Batch {
         node: &str,
         number: i64,
     ) -> Result<Saved, sqlx::Error> {
-        let (first, complete) = sqlx::query_as(SAVE)
+        let sql = if self.events.is_empty() { SAVE } else { SAVE_WITH_EVENTS };
+        let mut save = sqlx::query_as(sql)
             .bind(boot)
             .bind(node)
             .bind(number)
@@ -108,9 +139,13 @@ impl Batch {
             .bind(&self.places)
             .bind(&self.owners)
             .bind(&self.roles)
-            .bind(&self.peers)
-            .fetch_one(connection)
-            .await?;
+            .bind(&self.peers);
+        if !self.events.is_empty() {
+            let events: Vec<i32> = self.events.iter().map(|row| row.events as i32).collect();
+            let contents: Vec<&[u8]> = self.events.iter().map(|row| row.content.as_slice()).collect();
+            save = save.bind(events).bind(contents);
+        }
+        let (first, complete) = save.fetch_one(connection).await?;
         Ok(Saved { first, complete })
     }
 
@@ -157,11 +192,13 @@ impl Batch {
         sqlx::query(
             "WITH entry AS (SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS e (account, id)),
                  w AS (DELETE FROM waiting USING entry WHERE owner = account AND waiting.id = entry.id),
-                 a AS (DELETE FROM archive USING entry WHERE owner = account AND archive.id = entry.id)
+                 a AS (DELETE FROM archive USING entry WHERE owner = account AND archive.id = entry.id),
+                 o AS (DELETE FROM outbox WHERE first = $3)
              DELETE FROM message WHERE id = ANY ($2)",
         )
         .bind(&self.owners)
         .bind(&ids)
+        .bind(first)
         .execute(&mut *connection)
         .await?;
         // Behind it: by then whoever took their words in has done so.

@@ -7,7 +7,7 @@ use sqlx::{Connection, Postgres, Transaction};
 use super::batch::Batch;
 use super::link::{self, Opening, Options};
 use super::schema;
-use crate::plugins::copy::{Accounts, Messages, Progress, Rows, Sum};
+use crate::plugins::copy::{Accounts, Messages, Outgoing, Progress, Rows, Sum};
 use crate::storage::StoreError;
 
 pub struct Import {
@@ -99,6 +99,19 @@ impl Import {
         write.await.map_err(|error| self.options.named.error(&error))
     }
 
+    /// With the places that they have already.
+    pub async fn outbox(&mut self, page: Outgoing) -> Result<(), StoreError> {
+        for (place, first, written, events, content) in page.rows {
+            let put = sqlx::query(
+                "INSERT INTO outbox (place, first, written, events, content)
+                 VALUES ($1, $2, $3::timestamptz, $4, $5) ON CONFLICT (place) DO NOTHING",
+            );
+            let put = put.bind(place).bind(first).bind(written).bind(events as i32).bind(content);
+            put.execute(&mut self.connection).await.map_err(|error| self.options.named.error(&error))?;
+        }
+        Ok(())
+    }
+
     /// The same sums as on the other side (`sqlite/export.rs`).
     pub async fn sums(&mut self) -> Result<Vec<Sum>, StoreError> {
         let mut sums = Vec::new();
@@ -134,7 +147,8 @@ impl Import {
             sqlx::query(
                 "SELECT setval('account_number_seq', greatest($1, 1), $1 > 0),
                      setval('message_id', greatest($2, (SELECT last_value FROM message_id))),
-                     setval('shared_item_place_seq', greatest((SELECT max(place) FROM shared_item), 1))",
+                     setval('shared_item_place_seq', greatest((SELECT max(place) FROM shared_item), 1)),
+                     setval('outbox_place_seq', greatest((SELECT max(place) FROM outbox), 1))",
             )
             .bind(last_account as i64)
             .bind(last_message as i64)
@@ -222,7 +236,11 @@ const INSERTS: [(&str, &str); 9] = [
     ),
 ];
 
-const SUMS: [(&str, &str); 9] = [
+const SUMS: [(&str, &str); 10] = [
+    (
+        "outbox",
+        "SELECT count(*), coalesce(sum(place + events + octet_length(content)), 0)::bigint FROM outbox",
+    ),
     (
         "account",
         "SELECT count(*), coalesce(sum(number + octet_length(jid) + roster_counter + roster_forgotten

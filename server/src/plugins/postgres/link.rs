@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::failure::{Named, postgres};
 use super::hosts;
 use super::reach::Reach;
+use crate::storage::outbox::Gate;
 use crate::storage::{Operation, StoreError, Unwatched, watched};
 
 /// Where the operator says where the database is.
@@ -45,6 +46,8 @@ pub struct Options {
     /// then is refused.
     pub waiting_writes: usize,
     pub waiting_bytes: usize,
+    /// Lets events into the outbox. `None`: there is no event stream, and none are written.
+    pub outbox: Option<Arc<Gate>>,
     /// Whether archives can be searched by words.
     pub full_text: bool,
 }
@@ -75,6 +78,7 @@ impl Options {
             statement_limit: Duration::from_secs(10),
             waiting_writes: 16_384,
             waiting_bytes: 64 << 20,
+            outbox: None,
             full_text: false,
         })
     }

@@ -13,7 +13,7 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::postgres::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -24,7 +24,7 @@ use super::books::Books;
 use super::chores::Closing;
 use super::failure::{Meaning, meaning};
 use super::link::{self, Options};
-use crate::storage::{Draft, MessageId, Operation, Plugin, StoreError};
+use crate::storage::{Crowded, Draft, MessageId, Millis, Operation, Plugin, StoreError};
 
 /// A commit has at most so many savings, messages or bytes of stanzas, and one saving more.
 const COMMIT_JOBS: usize = 512;
@@ -124,7 +124,12 @@ impl Writer {
 
     /// Commits all or nothing, and answers.
     async fn commit(&mut self, savings: Vec<Saving>) {
-        let batch = Batch::new(savings.iter().flat_map(|saving| &saving.drafts));
+        let savings = self.admitted(savings);
+        let drafts = savings.iter().flat_map(|saving| &saving.drafts);
+        let batch = match &self.options.outbox {
+            None => Batch::new(drafts),
+            Some(_) => Batch::with_events(drafts),
+        };
         if batch.is_empty() {
             return savings.into_iter().for_each(|saving| answer_with(saving.answer, Ok(Vec::new())));
         }
@@ -136,6 +141,8 @@ impl Writer {
                 watch.operated(Operation::PostgresSave, took, true);
                 watch.batched(Plugin::Postgres, batch.len());
                 self.succeed();
+                let (rows, bytes) = batch.told();
+                self.options.outbox.iter().for_each(|gate| gate.put(rows, bytes));
                 batch.waiting().for_each(|owner| self.books.saved(owner, saved.complete));
                 let mut next = saved.first as u64;
                 for saving in savings {
@@ -154,6 +161,16 @@ impl Writer {
         self.options.named.watch.operated(Operation::PostgresSave, begun.elapsed(), false);
         self.fail(&error);
         savings.into_iter().for_each(|saving| answer_with(saving.answer, Err(error.clone())));
+    }
+
+    /// Without those for which the outbox has no room; they are answered.
+    fn admitted(&self, savings: Vec<Saving>) -> Vec<Saving> {
+        let refused = self.options.outbox.as_ref().and_then(|gate| gate.admit().err());
+        let Some(error) = refused.filter(|_| !savings.is_empty()) else { return savings };
+        self.options.named.watch.crowded(Crowded::Outbox);
+        let error = self.options.named.counted(error);
+        savings.into_iter().for_each(|saving| answer_with(saving.answer, Err(error.clone())));
+        Vec::new()
     }
 
     async fn save(&mut self, batch: &Batch) -> Result<Saved, Unsaved> {
@@ -251,4 +268,9 @@ impl Writer {
 /// Who asked may be gone.
 fn answer_with<T>(answer: Answer<T>, outcome: Result<T, StoreError>) {
     let _ = answer.send(outcome);
+}
+
+/// For what is written down without a time of its own.
+pub fn now() -> Millis {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
 }

@@ -11,10 +11,11 @@
 
 use std::fmt::Write;
 
-use sqlx::SqliteConnection;
+use sqlx::{Connection, SqliteConnection};
 use xmpp_core::date::format_utc;
 
 use super::packed::{Pair, pack_owners, pack_pairs};
+use crate::storage::outbox::PackedRow;
 use crate::storage::{Draft, MessageId, Millis, Owner};
 
 const TIME_BYTES: usize = "2026-11-21T11:50:00.123Z".len();
@@ -25,6 +26,20 @@ const APPEND: &str = "INSERT INTO message (id, time, owners, stanza) SELECT
     substr(?2, (value >> 32) + 24, (value >> 22) & 1023),
     substr(?2, (value >> 32) + 24 + ((value >> 22) & 1023), value & 4194303)
     FROM json_each(?3)";
+
+/// With a row for the outbox: still one call, and all or nothing. (After an error in the middle the writer
+/// throws its connection away, and the transaction with it.)
+const APPEND_WITH_EVENTS: &str = "BEGIN IMMEDIATE;
+    INSERT INTO message (id, time, owners, stanza) SELECT
+    ?1 + key,
+    CAST(substr(?2, value >> 32, 24) AS TEXT),
+    substr(?2, (value >> 32) + 24, (value >> 22) & 1023),
+    substr(?2, (value >> 32) + 24 + ((value >> 22) & 1023), value & 4194303)
+    FROM json_each(?3);
+    INSERT INTO outbox (first, written, events, content) VALUES (?1, ?4, ?5, ?6);
+    COMMIT";
+
+const APPEND_EVENTS: &str = "INSERT INTO outbox (first, written, events, content) VALUES (?, ?, ?, ?)";
 
 /// Messages on their way into one commit.
 pub struct Batch {
@@ -78,4 +93,48 @@ impl Batch {
         let append = sqlx::query(APPEND).bind(self.first.0 as i64).bind(self.data).bind(self.places);
         append.execute(connection).await.map(|_| ())
     }
+
+    /// The same with what the event stream is to learn, outside of any transaction.
+    pub async fn append_with_events(
+        mut self,
+        connection: &mut SqliteConnection,
+        mut rows: Vec<PackedRow>,
+    ) -> Result<(), sqlx::Error> {
+        let now = format_utc(super::writer::time());
+        match rows.pop() {
+            None => self.append(connection).await,
+            Some(row) if rows.is_empty() && self.count > 0 => {
+                self.places.push(']');
+                let append = sqlx::query(APPEND_WITH_EVENTS).bind(self.first.0 as i64).bind(self.data);
+                let append = append.bind(self.places).bind(now).bind(row.events).bind(row.content);
+                append.execute(connection).await.map(|_| ())
+            }
+            Some(row) => {
+                rows.push(row);
+                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+                let first = self.first;
+                self.append(&mut transaction).await?;
+                append_events(&mut transaction, first, rows).await?;
+                transaction.commit().await
+            }
+        }
+    }
+
+    pub fn first(&self) -> MessageId {
+        self.first
+    }
+}
+
+/// Inside a transaction.
+pub async fn append_events(
+    connection: &mut SqliteConnection,
+    first: MessageId,
+    rows: Vec<PackedRow>,
+) -> Result<(), sqlx::Error> {
+    for row in rows {
+        let now = format_utc(super::writer::time());
+        let append = sqlx::query(APPEND_EVENTS).bind(first.0 as i64).bind(now);
+        append.bind(row.events).bind(row.content).execute(&mut *connection).await?;
+    }
+    Ok(())
 }

@@ -12,6 +12,8 @@ use sqlx::SqliteConnection;
 
 use super::delete::purge;
 use super::failure::{Failure, Named};
+use super::outbox;
+use crate::storage::outbox::AccountEvent;
 use crate::storage::{AccountNumber, Millis, StoreError, Write, Written};
 
 /// A write of the server, or one of the store's own.
@@ -36,6 +38,14 @@ impl Change {
                 Write::PurgeArchive { before, .. } => Some(before),
                 _ => None,
             },
+            Change::ShareSecret { .. } | Change::Probe | Change::FindText => None,
+        }
+    }
+
+    /// What the event stream learns of it, once it is done.
+    pub fn event(&self, now: Millis) -> Option<AccountEvent> {
+        match self {
+            Change::Write(write) => AccountEvent::of(write, now),
             Change::ShareSecret { .. } | Change::Probe | Change::FindText => None,
         }
     }
@@ -133,6 +143,10 @@ async fn apply_write(
             files::store(connection, &name, &blob, media_type).await
         }
         Write::RemoveFile { name } => files::remove(connection, &name).await,
+        Write::ConfirmEvents { places } => outbox::confirm(connection, &places).await,
+        Write::DiscardEvents { bytes, before, limit } => {
+            outbox::discard(connection, bytes, before, limit).await
+        }
         Write::Under { lease, .. } => Err(StoreError::lease_lost(lease.job.name()).into()),
     }
 }

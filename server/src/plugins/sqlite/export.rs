@@ -14,12 +14,14 @@ use super::load::{self, existing};
 use super::open::{self, Lock, Options};
 use super::packed::{Owners, unpack_owners};
 use super::tail::Tail;
-use crate::plugins::copy::{Accounts, Messages, Rows, Sum};
+use crate::plugins::copy::{Accounts, Messages, Outgoing, Rows, Sum};
 use crate::storage::{AccountNumber, Draft, MessageId, Owner, Peer, Role, StoreError};
 
 /// Accounts and messages in one page.
 const ACCOUNTS: i64 = 20;
 const MESSAGES: i64 = 500;
+/// Rows of the outbox in one page: each may have a megabyte.
+const OUTBOX_ROWS: i64 = 8;
 
 pub struct Export {
     connection: SqliteConnection,
@@ -101,6 +103,19 @@ impl Export {
             page.drafts.push(Draft { time, owners, stanza: Bytes::from(stanza) });
         }
         Ok(Some(page))
+    }
+
+    /// The next rows of the outbox behind a place.
+    pub async fn outbox(&mut self, after: u64) -> Result<Option<Outgoing>, StoreError> {
+        let rows: Vec<(i64, i64, String, i64, Vec<u8>)> = sqlx::query_as(
+            "SELECT place, first, written, events, content FROM outbox WHERE place > ? ORDER BY place LIMIT ?",
+        )
+        .bind(after as i64)
+        .bind(OUTBOX_ROWS)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(|error| self.named.error(&error))?;
+        Ok(rows.last().map(|row| row.0 as u64).map(|last| Outgoing { last, rows }))
     }
 
     /// The entries that are left of these messages.
@@ -238,7 +253,11 @@ const SHARED: [(&str, &str); 3] = [
 ];
 
 /// The same sums as on the other side (`postgres/import.rs`).
-const SUMS: [(&str, &str); 9] = [
+const SUMS: [(&str, &str); 10] = [
+    (
+        "outbox",
+        "SELECT count(*), coalesce(sum(place + events + octet_length(content)), 0) FROM outbox",
+    ),
     (
         "account",
         "SELECT count(*), coalesce(sum(number + octet_length(jid) + roster_counter + roster_forgotten

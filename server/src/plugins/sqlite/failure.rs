@@ -59,7 +59,7 @@ impl Named {
         watched(&self.watch, Operation::SqliteRead, read).await
     }
 
-    fn counted(&self, error: StoreError) -> StoreError {
+    pub fn counted(&self, error: StoreError) -> StoreError {
         self.watch.failed(&error);
         error
     }

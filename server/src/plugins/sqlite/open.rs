@@ -14,15 +14,17 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
 use super::failure::Named;
+use crate::storage::outbox::Gate;
 use crate::storage::{StoreError, Unwatched, Watch};
 
 /// The schema, by version. Only ever added to: a migration that was released is never changed.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
     include_str!("migrations/0005.sql"),
+    include_str!("migrations/0006.sql"),
 ];
 /// "MkDB": that the file is one of ours.
 const APPLICATION_ID: i64 = 0x4d6b_4442;
@@ -46,6 +48,8 @@ pub struct Options {
     pub readers: u32,
     /// Whether archives can be searched by words.
     pub full_text: bool,
+    /// Lets events into the outbox. `None`: there is no event stream, and none are written.
+    pub outbox: Option<Arc<Gate>>,
     /// Messages get their entries so many at once, and are the tail until then. The more, the more entries of one
     /// owner go onto one page of the file: an archived message cost 26 us with 2 048, and 15 with 8 192.
     pub bulk_rows: usize,
@@ -63,6 +67,7 @@ impl Options {
             waiting_bytes: 64 << 20,
             readers: 4,
             full_text: false,
+            outbox: None,
             bulk_rows: 8192,
             watch: Arc::new(Unwatched),
         }

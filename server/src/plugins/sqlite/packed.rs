@@ -10,6 +10,7 @@
 
 use smallvec::SmallVec;
 
+use crate::storage::numbers::{read_number, write_number};
 use crate::storage::{AccountNumber, MessageId, Owner, Peer, Role};
 
 pub type Owners = SmallVec<[Owner; 2]>;
@@ -83,27 +84,6 @@ pub fn unpack_ranges(mut bytes: &[u8]) -> Option<Vec<Range>> {
         ranges.push((first, end));
     }
     Some(ranges)
-}
-
-fn write_number(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn read_number(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f).checked_shl(shift)?;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

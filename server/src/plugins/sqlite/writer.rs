@@ -13,16 +13,19 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use xmpp_core::date::format_utc;
 
-use super::append::Batch;
+use super::append::{Batch, append_events};
 use super::apply::{Change, apply};
 use super::books::Books;
 use super::chores::Chores;
 use super::delete::{delete_taken, erase, erase_no_more};
 use super::failure::{Failure, Named};
 use super::open::{Lock, Options};
+use super::outbox::Events;
 use super::packed::{Owners, Pair};
 use super::tail::Row;
-use crate::storage::{AccountNumber, Draft, MessageId, Millis, Operation, Plugin, StoreError, Written};
+use crate::storage::{
+    AccountNumber, Crowded, Draft, MessageId, Millis, Operation, Plugin, StoreError, Written,
+};
 
 /// A commit has at most so many jobs, messages or bytes of stanzas, and one job more.
 const COMMIT_JOBS: usize = 512;
@@ -162,10 +165,13 @@ impl Writer {
     /// Commits all or nothing, and answers.
     async fn commit(&mut self, gathered: Gathered) {
         let Gathered { savings, changes, answers, close: _ } = gathered;
+        let savings = self.admitted(savings);
         let mut batch = Batch::new(self.next);
+        let mut events = Events::of(&self.options);
         let mut rows: Vec<Row> = Vec::new();
         for draft in savings.iter().flat_map(|saving| &saving.drafts) {
             let (id, bytes, owners) = (batch.push(draft), draft.stanza.len(), draft.owners.clone());
+            events.message(id.0 - self.next.0, draft);
             rows.push(Row { id, bytes, owners });
         }
         let notes = self.add_note(&mut batch, &mut rows);
@@ -179,7 +185,7 @@ impl Writer {
             changes.iter().filter(|change| matches!(change, Change::Probe | Change::FindText)).count();
         let (writes, begun) = (rows.len() + changes.len() - asked, Instant::now());
         let mut removed = Vec::new();
-        let outcomes = match self.put(batch, changes, &mut removed).await {
+        let outcomes = match self.put(batch, changes, &mut removed, &mut events).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 self.options.watch.operated(Operation::SqliteCommit, begun.elapsed(), false);
@@ -197,6 +203,7 @@ impl Writer {
             self.options.watch.batched(Plugin::Sqlite, writes);
         }
         self.succeed();
+        events.committed(&outcomes);
         let mut ids = rows.iter().map(|row| row.id).collect::<Vec<_>>().into_iter();
         self.enter(rows, &removed);
         for saving in savings {
@@ -204,6 +211,16 @@ impl Writer {
             answer_with(saving.answer, Ok(saved));
         }
         answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| answer_with(answer, outcome));
+    }
+
+    /// Without those for which the outbox has no room; they are answered.
+    fn admitted(&self, savings: Vec<Saving>) -> Vec<Saving> {
+        let refused = self.options.outbox.as_ref().and_then(|gate| gate.admit().err());
+        let Some(error) = refused.filter(|_| !savings.is_empty()) else { return savings };
+        self.options.watch.crowded(Crowded::Outbox);
+        let error = self.named.counted(error);
+        savings.into_iter().for_each(|saving| answer_with(saving.answer, Err(error.clone())));
+        Vec::new()
     }
 
     /// What was taken of the tail goes along with the messages, in a row that ends with the tail's part.
@@ -224,6 +241,7 @@ impl Writer {
         batch: Batch,
         changes: Vec<Change>,
         removed: &mut Vec<AccountNumber>,
+        events: &mut Events,
     ) -> Result<Vec<Result<Written, StoreError>>, sqlx::Error> {
         let named = self.named.clone();
         let purge = changes.iter().filter_map(Change::purges_before).max();
@@ -243,18 +261,24 @@ impl Writer {
         }
         let mut outcomes = Vec::with_capacity(changes.len());
         if changes.is_empty() {
-            batch.append(connection).await?;
+            batch.append_with_events(connection, events.finish()).await?;
             return Ok(outcomes);
         }
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         for change in changes {
+            let event = change.event(time());
             outcomes.push(match apply(&mut transaction, &named, change, removed).await {
-                Ok(written) => Ok(written),
+                Ok(written) => {
+                    events.account(event);
+                    Ok(written)
+                }
                 Err(Failure::Refused(error)) => Err(error),
                 Err(Failure::Broken(error)) => return Err(error),
             });
         }
+        let first = batch.first();
         batch.append(&mut transaction).await?;
+        append_events(&mut transaction, first, events.finish()).await?;
         transaction.commit().await?;
         if purge.is_some() {
             erase_no_more(connection).await?;
@@ -403,6 +427,6 @@ fn answer_with<T>(answer: Answer<T>, outcome: Result<T, StoreError>) {
     let _ = answer.send(outcome);
 }
 
-fn time() -> Millis {
+pub fn time() -> Millis {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
 }

@@ -20,8 +20,10 @@ const OWNED: [(&str, &str); 9] = [
     // Until its blob is gone the row stays, as nobody's.
     ("file", "owner"),
 ];
-/// Tables in which nothing belongs to an account. (A message belongs to whoever has an entry for it.)
-const NOBODYS: [&str; 5] = ["progress", "account_removed", "shared_item", "shared_secret", "message"];
+/// Tables in which nothing belongs to an account. (A message belongs to whoever has an entry for it; the outbox is
+/// on its way out, and drains.)
+const NOBODYS: [&str; 6] =
+    ["progress", "account_removed", "shared_item", "shared_secret", "message", "outbox"];
 
 const ROMEO: &str = "romeo.of.verona@montague.example";
 const JULIET: &str = "juliet@capulet.example";

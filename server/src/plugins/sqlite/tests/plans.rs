@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::*;
-use crate::plugins::sqlite::{archive, delete, text, verify, writer};
+use crate::plugins::sqlite::{archive, delete, outbox, text, verify, writer};
 
 const BY_OWNER: &str = "SEARCH archive USING PRIMARY KEY (owner=?";
 const BY_PEER: &str = "SEARCH archive USING INDEX archive_by_peer (owner=? AND peer=? AND id>? AND id<?)";
@@ -28,6 +28,10 @@ fn statements() -> Vec<(&'static str, Vec<&'static str>)> {
                 "SEARCH archive USING PRIMARY KEY (owner=? AND id=?)",
             ],
         ),
+        (outbox::SIZES, vec!["SEARCH outbox USING INTEGER PRIMARY KEY (rowid>?)"]),
+        (outbox::ROWS, vec!["SEARCH outbox USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+        (outbox::FOUND, vec!["SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (outbox::DELETE, vec!["SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"]),
         (verify::MESSAGES, vec!["SEARCH message USING INTEGER PRIMARY KEY (rowid>?)"]),
         (verify::ARCHIVED, vec!["SEARCH archive USING PRIMARY KEY ((owner,id)>(?,?))"]),
         (verify::WAITING, vec!["SEARCH waiting USING PRIMARY KEY ((owner,id)>(?,?))"]),
