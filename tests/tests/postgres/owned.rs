@@ -110,6 +110,7 @@ async fn fill(store: &Postgres, juliet: AccountNumber, romeo: AccountNumber) {
         awaited_until: 2,
         expires: None,
         stored: false,
+        blob: None,
     };
     let quota = FileQuota { since: 0, files: 10, bytes: 10 };
     let (name, limit) = (String::new(), 10);
