@@ -153,6 +153,16 @@ CREATE INDEX file_awaited ON file (awaited_until) WHERE stored = 0;
 -- Where the bytes of a stored file are: KIND:NAME, of the attempt that filled its slot. NULL: disk, under the
 -- file's own name.
 ALTER TABLE file ADD COLUMN blob TEXT;
+-- What the event stream has not confirmed yet: a row for each commit that told it something. It belongs to
+-- nobody, and is deleted once confirmed. `first`: the id of the commit's first message. `content`: see
+-- server/src/storage/outbox/packed.rs.
+CREATE TABLE outbox (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    first INTEGER NOT NULL,
+    written TEXT NOT NULL,
+    events INTEGER NOT NULL,
+    content BLOB NOT NULL
+) STRICT;
 
-PRAGMA application_id = 1298875458; PRAGMA user_version = 5;
+PRAGMA application_id = 1298875458; PRAGMA user_version = 6;
 COMMIT;
