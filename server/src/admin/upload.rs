@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use xmpp_core::BareJid;
 use xmpp_core::date::format_utc;
@@ -14,12 +11,11 @@ use super::connection::Output;
 use super::protocol::{Code, Refusal};
 use super::{Admin, Answer, done, listed, refusals};
 use crate::directory::DirectoryError;
-use crate::storage::{AccountNumber, BlobName, File, PutError, Shown, StoreError};
+use crate::storage::blobs::try_out;
+use crate::storage::{AccountNumber, File};
 
 /// Rows that are read from the store at one time.
 const PAGE: usize = 200;
-/// What is written and read for a test.
-const TEST: &[u8] = b"meerkat was here\n";
 
 #[derive(Serialize, Deserialize, clap::Subcommand)]
 #[serde(rename_all = "camelCase")]
@@ -113,40 +109,11 @@ impl UploadCommand {
 
 async fn test(admin: &Admin) -> Answer {
     let blobs = admin.node.uploads.places.main();
-    let name = BlobName::new(rand::random()).attempt(rand::random());
-    let shown = Shown { media_type: None, disposition: "attachment".to_owned() };
-    let begun = Instant::now();
-    let content = Box::pin(stream::iter([Ok(Bytes::from_static(TEST))]));
-    blobs.put(&name, TEST.len() as u64, &shown, content).await.map_err(|error| match error {
-        PutError::Store(error) => error.into(),
-        PutError::Incomplete(why) => Refusal::new(Code::Unavailable, why),
-    })?;
-    let (put, begun) = (begun.elapsed(), Instant::now());
-    let read = read_back(admin, &name).await;
-    let get = begun.elapsed();
-    // Whatever came of the reading.
-    blobs.remove(&name).await?;
-    if read? != TEST {
-        return Err(
-            StoreError::Damaged(format!("{}: what was read is not what was written", blobs.place())).into()
-        );
-    }
+    let tried = try_out(blobs).await?;
     let millis = |time: std::time::Duration| (time.as_secs_f64() * 1e5).round() / 1e2;
-    let (place, put, get) = (blobs.place(), millis(put), millis(get));
+    let (place, put, get) = (blobs.place(), millis(tried.put), millis(tried.get));
     let message = format!("Uploads in {place} can be written ({put} ms), read ({get} ms) and removed");
     done(Tested { place, put, get, message })
-}
-
-async fn read_back(admin: &Admin, name: &BlobName) -> Result<Vec<u8>, Refusal> {
-    let lost =
-        |why: String| Refusal::new(Code::Unavailable, format!("what was written cannot be read: {why}"));
-    let content = admin.node.uploads.places.main().read(name, 0..TEST.len() as u64).await?;
-    let mut content = content.ok_or_else(|| lost("it is not there".to_owned()))?;
-    let mut bytes = Vec::new();
-    while let Some(part) = content.next().await {
-        bytes.extend_from_slice(&part.map_err(|error| lost(error.to_string()))?);
-    }
-    Ok(bytes)
 }
 
 async fn list(admin: &Admin, user: Option<String>, output: &mut Output) -> Answer {

@@ -27,11 +27,21 @@ const WELL_KNOWN: [&str; 16] = [
 /// The keys whose password everybody knows, and who else could use it.
 pub fn well_known(config: &Config) -> Vec<&'static str> {
     let mut keys = Vec::new();
-    let urls = [("storage.postgres.url", config.storage.postgres.url.as_ref())];
+    let storage = &config.storage;
+    let urls = [
+        ("storage.postgres.url", storage.postgres.url.as_ref()),
+        ("storage.redis.url", storage.redis.url.as_ref()),
+    ];
     for (key, url) in urls {
         if url.is_some_and(is_well_known_url) {
             keys.push(key);
         }
+    }
+    let endpoint = storage.s3.endpoint.as_ref().map(ToString::to_string).unwrap_or_default();
+    let host = endpoint.split_once("://").map_or("", |(_, host)| host);
+    let is_known = |secret: &Secret| is_well_known(secret.reveal());
+    if storage.s3.secret_key.as_ref().is_some_and(is_known) && !is_this_machine(host) {
+        keys.push("storage.s3.secret_key");
     }
     keys
 }
@@ -85,6 +95,7 @@ mod tests {
             "postgres://meerkat:meerkat@db.example.com/meerkat",
             "postgres://meerkat:Postgres@10.0.0.7:5432/meerkat",
             "postgres://meerkat:@db/meerkat",
+            "rediss://:redis@cache.example.com:6379",
             "postgres://meerkat:meerkat@127.0.0.1:5432,db:5432/meerkat",
         ] {
             assert!(refused(url), "{url}");

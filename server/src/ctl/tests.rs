@@ -33,7 +33,7 @@ fn the_commands_are_those_that_scripts_know() {
         mam verify, mam purge, mam count, \
         server status, server version, server getLoglevel, server setLoglevel, server reload, server doctor, server stop, \
         stanza sendMessage, stanza sendStanza, upload test, upload list, upload remove, upload usage, \
-        db status, db migrate, db check, db copy, doctor, started, status, stop, version, completions";
+        events status, db status, db migrate, db check, db copy, doctor, started, status, stop, version, completions";
     assert_eq!(commands().join(", "), expected);
 }
 

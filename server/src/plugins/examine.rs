@@ -8,7 +8,53 @@ use crate::storage::{Finding, Fut};
 
 /// The examinations that this configuration asks for. Each has bounds of its own for what it waits for.
 pub fn all<'a>(config: &'a Config, data_dir: &'a Path) -> Vec<Fut<'a, Vec<Finding>>> {
-    vec![Box::pin(store(config, data_dir))]
+    let mut all: Vec<Fut<'a, Vec<Finding>>> = vec![Box::pin(store(config, data_dir))];
+    #[cfg(feature = "redis")]
+    if config.storage.redis.url.is_some() {
+        all.push(Box::pin(redis(config)));
+    }
+    #[cfg(feature = "kafka")]
+    if !config.storage.kafka.brokers.is_empty() {
+        all.push(Box::pin(super::kafka::examine::examine(super::kafka_options(config))));
+    }
+    #[cfg(feature = "s3")]
+    if config.storage.s3.bucket.is_some() {
+        all.push(Box::pin(async { vec![s3(config).await] }));
+    }
+    all
+}
+
+#[cfg(feature = "redis")]
+async fn redis(config: &Config) -> Vec<Finding> {
+    match super::redis_options(config, "doctor", std::sync::Arc::new(crate::storage::Unwatched)) {
+        Ok(Some(options)) => super::redis::examine::examine(&options).await,
+        Ok(None) => Vec::new(),
+        Err(error) => vec![Finding::failed("redis", error.to_string(), "correct [storage.redis]")],
+    }
+}
+
+/// Writes an object, reads it and removes it, as an upload would.
+#[cfg(feature = "s3")]
+async fn s3(config: &Config) -> Finding {
+    use crate::storage::Blobs;
+    let remedy = "correct [storage.s3], the bucket or what its user may do; until then there are no uploads";
+    let opened = super::s3::Options::configured(&config.storage.s3).and_then(super::s3::S3::open);
+    let bucket = match opened {
+        Ok(bucket) => bucket,
+        Err(error) => return Finding::failed("s3", error.to_string(), remedy),
+    };
+    match crate::storage::blobs::try_out(&bucket).await {
+        Ok(tried) => Finding::ok(
+            "s3",
+            format!(
+                "{}: written in {:.1} ms, read in {:.1} ms and removed",
+                bucket.place(),
+                tried.put.as_secs_f64() * 1e3,
+                tried.get.as_secs_f64() * 1e3
+            ),
+        ),
+        Err(error) => Finding::failed("s3", error.to_string(), remedy),
+    }
 }
 
 async fn store(config: &Config, data_dir: &Path) -> Vec<Finding> {

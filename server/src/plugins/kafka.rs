@@ -8,6 +8,7 @@
 //! before a later one arrives. It is then made anew, and goes on with what did not arrive.
 
 mod context;
+pub mod examine;
 mod words;
 
 use std::path::PathBuf;

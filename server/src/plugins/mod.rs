@@ -76,14 +76,19 @@ fn gate(config: &Config) -> Option<Arc<Gate>> {
 /// The event stream, if one is configured; it need not be there yet. The error is a sentence for the operator.
 #[cfg(feature = "kafka")]
 pub fn open_events(config: &Config) -> Result<Option<Arc<dyn EventStream>>, String> {
-    let settings = &config.storage.kafka;
-    if settings.brokers.is_empty() {
+    if config.storage.kafka.brokers.is_empty() {
         return Ok(None);
     }
+    Ok(Some(Arc::new(kafka::Kafka::new(kafka_options(config))?)))
+}
+
+#[cfg(feature = "kafka")]
+fn kafka_options(config: &Config) -> kafka::Options {
+    let settings = &config.storage.kafka;
     let brokers: Vec<String> = settings.brokers.iter().map(|broker| broker.to_string()).collect();
     let topics = settings.topics.all();
     let password = settings.password.as_ref().map(|password| password.reveal().to_owned());
-    let options = kafka::Options {
+    kafka::Options {
         brokers: brokers.join(","),
         topics: topics.into_iter().map(|(topic, name)| (topic, name.name().map(str::to_owned))).collect(),
         tls: settings.tls,
@@ -94,8 +99,7 @@ pub fn open_events(config: &Config) -> Result<Option<Arc<dyn EventStream>>, Stri
         compression: settings.compression.as_str(),
         max_event_bytes: settings.max_event_bytes as usize,
         buffer_events: settings.buffer_events as usize,
-    };
-    Ok(Some(Arc::new(kafka::Kafka::new(options)?)))
+    }
 }
 
 /// The configuration's check names the key and the feature.
@@ -108,34 +112,50 @@ pub fn open_events(config: &Config) -> Result<Option<Arc<dyn EventStream>>, Stri
 }
 
 /// The cache that `storage.redis` names, if it does. `name`: what tells this server's keys from those of others.
-#[cfg_attr(not(feature = "redis"), allow(unused_variables))]
+#[cfg(feature = "redis")]
 pub fn open_cache(
     config: &Config,
     name: &str,
     watch: Arc<dyn CacheWatch>,
 ) -> Result<Option<Arc<dyn Cache>>, StoreError> {
+    let options = redis_options(config, name, watch)?;
+    Ok(options.map(|options| -> Arc<dyn Cache> { redis::Redis::open(options) }))
+}
+
+/// The configuration's check names the key and the feature.
+#[cfg(not(feature = "redis"))]
+pub fn open_cache(
+    config: &Config,
+    _: &str,
+    _: Arc<dyn CacheWatch>,
+) -> Result<Option<Arc<dyn Cache>>, StoreError> {
+    match config.storage.redis.url {
+        None => Ok(None),
+        Some(_) => Err(StoreError::Unavailable("this binary was built without storage.redis".to_owned())),
+    }
+}
+
+#[cfg(feature = "redis")]
+fn redis_options(
+    config: &Config,
+    name: &str,
+    watch: Arc<dyn CacheWatch>,
+) -> Result<Option<redis::Options>, StoreError> {
     let settings = &config.storage.redis;
     let Some(url) = &settings.url else { return Ok(None) };
-    #[cfg(feature = "redis")]
-    {
-        let unknown = || StoreError::Unavailable("storage.redis.url is not understood".to_owned());
-        let mut url = RedisUrl::parse(url.reveal()).ok_or_else(unknown)?;
-        if let Some(password) = &settings.password {
-            url.password = Some(password.reveal().to_owned());
-        }
-        let options = redis::Options {
-            url,
-            authority: settings.authority.as_deref().map(redis::Redis::authority).transpose()?,
-            cluster: settings.cluster,
-            timeout: Duration::from_millis(settings.timeout_ms.into()),
-            prefix: format!("meerkat:{name}:"),
-            watch,
-        };
-        Ok(Some(redis::Redis::open(options)))
+    let unknown = || StoreError::Unavailable("storage.redis.url is not understood".to_owned());
+    let mut url = RedisUrl::parse(url.reveal()).ok_or_else(unknown)?;
+    if let Some(password) = &settings.password {
+        url.password = Some(password.reveal().to_owned());
     }
-    #[cfg(not(feature = "redis"))]
-    // The configuration's check names the key and the feature.
-    Err(StoreError::Unavailable("this binary was built without storage.redis".to_owned()))
+    Ok(Some(redis::Options {
+        url,
+        authority: settings.authority.as_deref().map(redis::Redis::authority).transpose()?,
+        cluster: settings.cluster,
+        timeout: Duration::from_millis(settings.timeout_ms.into()),
+        prefix: format!("meerkat:{name}:"),
+        watch,
+    }))
 }
 
 /// Where uploads are kept, first what takes new ones.

@@ -3,6 +3,7 @@
 //! Every answer has `timeout_ms`. After a few that did not come in time it is left alone, and a knock every tenth of a
 //! second tells when it is well again; likewise when the connection broke.
 
+pub mod examine;
 mod link;
 mod scripts;
 

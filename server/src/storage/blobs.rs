@@ -5,13 +5,16 @@
 
 use std::ops::Range;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, stream};
 
 use super::{Fut, StoreError, StoreFut};
 use crate::config::words::words;
+
+/// What is written and read to try a place out.
+const SMALL: &[u8] = b"meerkat was here\n";
 
 /// Bytes as they come; an error ends them, and then they are not whole.
 pub type Content = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
@@ -144,6 +147,47 @@ pub trait Blobs: Send + Sync {
     fn around(&self) -> Option<&dyn Around> {
         None
     }
+}
+
+/// How long a small blob took.
+#[derive(Debug, Clone, Copy)]
+pub struct Tried {
+    pub put: Duration,
+    pub get: Duration,
+}
+
+/// Writes a small blob, reads it back, compares, and removes it.
+pub async fn try_out(blobs: &dyn Blobs) -> Result<Tried, StoreError> {
+    let name = BlobName::new(rand::random()).attempt(rand::random());
+    let shown = Shown { media_type: None, disposition: "attachment".to_owned() };
+    let begun = Instant::now();
+    let content = Box::pin(stream::iter([Ok(Bytes::from_static(SMALL))]));
+    blobs.put(&name, SMALL.len() as u64, &shown, content).await.map_err(|error| match error {
+        PutError::Store(error) => error,
+        PutError::Incomplete(why) => StoreError::Unavailable(why),
+    })?;
+    let (put, begun) = (begun.elapsed(), Instant::now());
+    let read = read_whole(blobs, &name).await;
+    let get = begun.elapsed();
+    // Whatever came of the reading.
+    blobs.remove(&name).await?;
+    match read?.as_slice() == SMALL {
+        true => Ok(Tried { put, get }),
+        false => {
+            Err(StoreError::Damaged(format!("{}: what was read is not what was written", blobs.place())))
+        }
+    }
+}
+
+async fn read_whole(blobs: &dyn Blobs, name: &BlobName) -> Result<Vec<u8>, StoreError> {
+    let lost = |why: String| StoreError::Unavailable(format!("what was written cannot be read: {why}"));
+    let content = blobs.read(name, 0..SMALL.len() as u64).await?;
+    let mut content = content.ok_or_else(|| lost("it is not there".to_owned()))?;
+    let mut bytes = Vec::new();
+    while let Some(part) = content.next().await {
+        bytes.extend_from_slice(&part.map_err(|error| lost(error.to_string()))?);
+    }
+    Ok(bytes)
 }
 
 /// Ways around us. What a client puts there *arrives* under its file's name, may be overwritten for as long as the URL

@@ -137,6 +137,10 @@ pub trait CacheWatch: Send + Sync + std::fmt::Debug {
     fn asked(&self, action: CacheAction, outcome: CacheOutcome, took: Duration);
 }
 
+impl CacheWatch for super::Unwatched {
+    fn asked(&self, _: CacheAction, _: CacheOutcome, _: Duration) {}
+}
+
 impl CacheOutcome {
     pub fn of<T>(result: &Result<T, CacheError>) -> CacheOutcome {
         match result {
