@@ -12,7 +12,7 @@ from pathlib import Path
 
 import checks
 # Each module adds its checks, in this order.
-from checks import conversation, accounts, copies, contacts, away, resumption, rust_client, terminals, uploads, health, slixmpp_own, log  # noqa: F401
+from checks import conversation, accounts, archives, copies, contacts, away, resumption, rust_client, terminals, uploads, health, slixmpp_own, log  # noqa: F401
 from harness import processes
 from harness.server import Server
 
