@@ -8,6 +8,7 @@ use crate::storage::{Finding, Fut};
 
 /// The examinations that this configuration asks for. Each has bounds of its own for what it waits for.
 pub fn all<'a>(config: &'a Config, data_dir: &'a Path) -> Vec<Fut<'a, Vec<Finding>>> {
+    #[allow(unused_mut, reason = "where no service is compiled in there is none to add")]
     let mut all: Vec<Fut<'a, Vec<Finding>>> = vec![Box::pin(store(config, data_dir))];
     #[cfg(feature = "redis")]
     if config.storage.redis.url.is_some() {

@@ -161,6 +161,7 @@ fn redis_options(
 /// Where uploads are kept, first what takes new ones.
 pub fn open_blobs(config: &Config, data_dir: &Path) -> Result<Vec<Arc<dyn Blobs>>, StoreError> {
     let folder = config.storage.disk.path.clone().unwrap_or_else(|| data_dir.join("uploads"));
+    #[allow(unused_mut, reason = "without S3 there is no other place")]
     let mut places: Vec<Arc<dyn Blobs>> = vec![Arc::new(disk::Disk::new(folder))];
     #[cfg(feature = "s3")]
     if config.storage.s3.bucket.is_some() {
