@@ -276,7 +276,7 @@ fn a_redis_has_one_server_or_is_a_cluster() {
     let toml = |url: &str, cluster: bool| format!("[storage.redis]\nurl = \"{url}\"\ncluster = {cluster}\n");
     let built = cfg!(feature = "redis");
     for (url, cluster, said) in [
-        ("redis://:secret@a:6379/3", false, ""),
+        ("redis://:rPr2vq0Yt8@a:6379/3", false, ""),
         ("rediss://a,b:7000", true, ""),
         ("redis://a,b", false, "the URL of one server, or storage.redis.cluster = true with it"),
         ("redis://a/1", true, "a URL without a database: a Redis Cluster has only one"),
