@@ -2,9 +2,8 @@
 //! network that nobody else has, ended and deleted when the test's process ends, however it ends.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -16,6 +15,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
+
+use crate::keeper::Keeper;
 
 /// The user of the port with SASL and TLS, and its password.
 pub const USER: (&str, &str) = ("meerkat", "secret-of-kafka");
@@ -68,12 +69,6 @@ pub struct KafkaServer {
     authority: tempfile::TempDir,
 }
 
-struct Keeper {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
-}
-
 /// An event as a consumer gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consumed {
@@ -104,9 +99,8 @@ impl KafkaServer {
         command.args([certificate, scram("SCRAM-SHA-256"), scram("SCRAM-SHA-512")]);
         // A test that is interrupted is not to take the keeper with it, which has still to clean up.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("bash starts");
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().expect("piped"));
-        let mut keeper = Keeper { child, stdin, lines: BufReader::new(stdout).lines() };
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("bash starts");
+        let mut keeper = Keeper::new(child);
         assert!(Path::new(&keeper.hear()).is_absolute(), "Kafka's folder is not made");
         KafkaServer { address, keeper: Mutex::new(keeper), authority }
     }
@@ -182,26 +176,6 @@ impl KafkaServer {
             }
         }
         found.into_values().flatten().collect()
-    }
-}
-
-impl Keeper {
-    fn ask(&mut self, word: &str) -> String {
-        let stdin = self.stdin.as_mut().expect("piped");
-        stdin.write_all(format!("{word}\n").as_bytes()).expect("it listens");
-        self.hear()
-    }
-
-    fn hear(&mut self) -> String {
-        self.lines.next().and_then(Result::ok).unwrap_or_default()
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        // The end of its input ends it.
-        self.stdin = None;
-        let _ = self.child.wait();
     }
 }
 

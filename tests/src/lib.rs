@@ -4,6 +4,7 @@
 pub mod actor;
 pub mod client;
 pub mod kafka;
+mod keeper;
 pub mod names;
 pub mod play;
 pub mod postgres;

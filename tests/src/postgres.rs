@@ -1,10 +1,9 @@
 //! A PostgreSQL server of the tests' own: in a temporary folder, on a free port of the loopback interface,
 //! stopped and deleted when the test's process ends, however it ends.
 
-use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex};
 
@@ -12,6 +11,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 use tempfile::TempDir;
+
+use crate::keeper::Keeper;
 
 /// Where Debian puts it.
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
@@ -64,12 +65,6 @@ pub struct PostgresServer {
     /// The authority that its certificate is from.
     authority: TempDir,
     databases: AtomicU64,
-}
-
-struct Keeper {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
 }
 
 impl PostgresServer {
@@ -137,10 +132,9 @@ impl PostgresServer {
             &key,
             primary,
         ]);
-        let mut child =
+        let child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("bash starts as a user");
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().expect("piped"));
-        let mut keeper = Keeper { child, stdin, lines: BufReader::new(stdout).lines() };
+        let mut keeper = Keeper::new(child);
         let folder = keeper.hear();
         let databases = AtomicU64::new(0);
         let is_made = PathBuf::from(&folder).is_absolute();
@@ -220,26 +214,6 @@ impl PostgresServer {
         let sql = AssertSqlSafe(sql.to_owned());
         sqlx::raw_sql(sql).execute(&mut connection).await.expect("valid SQL");
         connection.close().await.expect("closes");
-    }
-}
-
-impl Keeper {
-    fn ask(&mut self, word: &str) -> String {
-        let stdin = self.stdin.as_mut().expect("piped");
-        stdin.write_all(format!("{word}\n").as_bytes()).expect("it listens");
-        self.hear()
-    }
-
-    fn hear(&mut self) -> String {
-        self.lines.next().and_then(Result::ok).unwrap_or_default()
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        // The end of its input ends it.
-        self.stdin = None;
-        let _ = self.child.wait();
     }
 }
 
