@@ -4,8 +4,10 @@
 //! doors on a message's path (`find`, `send`) are not, so that they can never wait for it. This crate
 //! knows addresses and sessions; it never looks inside a parcel, and knows no accounts, rooms or XEPs.
 
+mod command;
 mod single;
 mod table;
+mod wire;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,8 +15,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use xmpp_core::{BareJid, Jid};
 
+pub use command::{BATCH_MAX_COMMANDS, Batch, Command, Gone, Reply};
 pub use single::SingleNode;
-pub use table::{Command, Reply, SessionTable};
+pub use table::{BatchReply, Frozen, NodeSeen, SessionTable, SnapshotError};
+pub use wire::Malformed;
 
 pub type Fut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -45,7 +49,7 @@ pub enum Presence {
 }
 
 /// One session of an account, as every node sees it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub jid: Jid,
     pub session: SessionId,

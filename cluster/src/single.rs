@@ -19,7 +19,11 @@ impl SingleNode {
     /// `boot` differs from that of every earlier start (the time will do), so that the session ids
     /// and stream-management ids of an earlier process mean nothing to this one.
     pub fn new(boot: Boot) -> SingleNode {
-        SingleNode { table: SessionTable::default(), boot, numbers: AtomicU64::new(1) }
+        let table = SessionTable::default();
+        // The first of all starts: its boot is the number that it gives.
+        let up = table.apply(Command::NodeUp { node: NodeId(1), start: boot.0 });
+        let boot = if let Reply::NodeUp { boot, .. } = up { boot } else { boot };
+        SingleNode { table, boot, numbers: AtomicU64::new(1) }
     }
 
     pub fn table(&self) -> &SessionTable {
