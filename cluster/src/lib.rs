@@ -5,8 +5,13 @@
 //! knows addresses and sessions; it never looks inside a parcel, and knows no accounts, rooms or XEPs.
 
 mod command;
+mod envelope;
+mod member;
+mod raft;
+mod settings;
 mod single;
 mod table;
+pub mod transport;
 mod wire;
 
 use std::pin::Pin;
@@ -16,9 +21,21 @@ use bytes::Bytes;
 use xmpp_core::{BareJid, Jid};
 
 pub use command::{BATCH_MAX_COMMANDS, Batch, Command, Gone, Reply};
+pub use member::{ClusterStatus, Events, Member, MemberParts, NoEvents, NodeStatus, Role};
+pub use raft::{LogError, MemoryDisk, Peer, StartError};
+pub use settings::{BadSetting, Settings};
 pub use single::SingleNode;
 pub use table::{BatchReply, Frozen, NodeSeen, SessionTable, SnapshotError};
 pub use wire::Malformed;
+
+/// Where a node keeps its log and its snapshots.
+#[derive(Clone)]
+pub enum Disk {
+    /// For simulations.
+    Memory(MemoryDisk),
+    /// A folder of its own, made when it is not there.
+    Folder(std::path::PathBuf),
+}
 
 pub type Fut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

@@ -98,7 +98,7 @@ impl SessionTable {
     }
 
     /// Applies a batch of a node in its place of that node's order, or says why not.
-    pub fn apply_batch(&self, batch: Batch) -> BatchReply {
+    pub fn apply_batch(&self, batch: &Batch) -> BatchReply {
         let mut order = self.order.lock();
         if batch.number > 0 {
             match order.nodes.seen_mut(batch.node) {
@@ -109,7 +109,7 @@ impl SessionTable {
                 _ => return BatchReply::Stale,
             }
         }
-        let commands = batch.commands.into_iter();
+        let commands = batch.commands.iter().cloned();
         BatchReply::Applied(commands.map(|command| self.apply_one(&mut order, command)).collect())
     }
 

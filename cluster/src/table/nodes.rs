@@ -74,6 +74,10 @@ impl SessionTable {
         self.order.lock().nodes.known.get(&node).map(|n| n.seen)
     }
 
+    pub fn count_of(&self, node: NodeId) -> usize {
+        self.order.lock().nodes.known.get(&node).map_or(0, |n| n.accounts.len())
+    }
+
     /// Every session of a node.
     pub fn sessions_of(&self, node: NodeId) -> Vec<Entry> {
         let order = self.order.lock();

@@ -129,13 +129,13 @@ fn a_batch_is_applied_once_and_in_its_order() {
     let open = |n| Command::Open { jid: jid("r@m/a"), session: id(n) };
     let close = |n| Command::Close { jid: jid("r@m/a"), session: id(n) };
     let second = batch(2, vec![open(1), close(1)]);
-    let BatchReply::Applied(replies) = table.apply_batch(second.clone()) else { panic!("it is new") };
+    let BatchReply::Applied(replies) = table.apply_batch(&second) else { panic!("it is new") };
     assert_eq!(replies.len(), 2);
-    assert_eq!(table.apply_batch(second), BatchReply::Repeated);
-    assert_eq!(table.apply_batch(batch(1, vec![open(1)])), BatchReply::Repeated, "given up, and late");
+    assert_eq!(table.apply_batch(&second), BatchReply::Repeated);
+    assert_eq!(table.apply_batch(&batch(1, vec![open(1)])), BatchReply::Repeated, "given up, and late");
     assert!(table.is_empty());
     let other = Batch { boot: Boot(7), ..batch(3, vec![open(1)]) };
-    assert_eq!(table.apply_batch(other), BatchReply::Stale);
+    assert_eq!(table.apply_batch(&other), BatchReply::Stale);
 }
 
 #[test]
