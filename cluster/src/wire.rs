@@ -121,9 +121,6 @@ impl Reader {
         if self.flag()? { read(self).map(Some) } else { Ok(None) }
     }
 
-    pub fn rest(self) -> Bytes {
-        self.rest
-    }
 
     /// Nothing may follow.
     pub fn end(self) -> Result<(), Malformed> {

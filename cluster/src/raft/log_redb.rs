@@ -133,8 +133,8 @@ impl RedbLog {
         if from < tail_from {
             let mut older = Vec::new();
             self.read_disk(from, to.min(tail_from), most_bytes, &mut older)?;
-            let is_whole = older.last().is_some_and(|entry| entry.log_id.index + 1 == tail_from);
-            if is_whole && most_bytes == usize::MAX {
+            // What is limited goes on with the next read; nothing on the disk: the log begins in memory.
+            if older.is_empty() || most_bytes == usize::MAX {
                 older.append(&mut found);
             }
             return Ok(older);

@@ -11,6 +11,8 @@ mod network;
 mod node;
 mod serve;
 mod snapshots;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use openraft::rt::deterministic_rng::DeterministicRng;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cluster::{Cluster, SessionId};
+use cluster::SessionId;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
