@@ -93,4 +93,3 @@ async fn storm(members: &[Arc<Member>], at_once: usize) {
     let rate = (BINDS / at_once * at_once) as f64 / took.as_secs_f64();
     println!("{at_once} at once: {rate:.0} binds/s, the longest {longest:?}");
 }
-

@@ -9,30 +9,57 @@ use crate::{Boot, Entry, First, NodeId, Opened, Presence, SessionId};
 /// What may happen to the table. In a cluster these are what the log's entries are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    Open { jid: Jid, session: SessionId },
-    Presence { jid: Jid, session: SessionId, presence: Presence },
-    Close { jid: Jid, session: SessionId },
+    Open {
+        jid: Jid,
+        session: SessionId,
+    },
+    Presence {
+        jid: Jid,
+        session: SessionId,
+        presence: Presence,
+    },
+    Close {
+        jid: Jid,
+        session: SessionId,
+    },
     /// A session of a node that was declared down while it lived. Unlike `Open` it replaces nobody:
     /// whoever took the address meanwhile keeps it.
-    Reopen { jid: Jid, session: SessionId, presence: Presence },
+    Reopen {
+        jid: Jid,
+        session: SessionId,
+        presence: Presence,
+    },
     /// A node starts, or comes back after it was declared down. `start` grows with each time, so that
     /// one that is repeated changes nothing, and one that comes late is refused.
-    NodeUp { node: NodeId, start: u64 },
+    NodeUp {
+        node: NodeId,
+        start: u64,
+    },
     /// Only if it is this boot that is up: what came back meanwhile stays.
-    NodeDown { node: NodeId, boot: Boot },
+    NodeDown {
+        node: NodeId,
+        boot: Boot,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     Opened(Opened),
     Presence(First),
-    Closed { next_willing: Option<SessionId> },
+    Closed {
+        next_willing: Option<SessionId>,
+    },
     Reopened(First),
     /// `Reopen` found another session under its address.
     Taken,
     /// Sessions of an earlier boot of the node went with its coming.
-    NodeUp { boot: Boot, gone: Vec<Gone> },
-    NodeDown { gone: Vec<Gone> },
+    NodeUp {
+        boot: Boot,
+        gone: Vec<Gone>,
+    },
+    NodeDown {
+        gone: Vec<Gone>,
+    },
     /// The command spoke of a session, a boot or a node that is not there.
     Unknown,
 }

@@ -57,10 +57,7 @@ impl Settings {
                 (self.election_max..=most).contains(&self.node_timeout),
                 "node_timeout: from election_max to 60 s",
             ),
-            (
-                (Duration::from_millis(100)..=most).contains(&self.quorum_wait),
-                "quorum_wait: 100 ms to 60 s",
-            ),
+            ((Duration::from_millis(100)..=most).contains(&self.quorum_wait), "quorum_wait: 100 ms to 60 s"),
             (self.replace_voter_after >= self.node_timeout, "replace_voter_after: at least node_timeout"),
             (self.voters.is_none_or(|v| [1, 3, 5].contains(&v)), "voters: 1, 3 or 5"),
             (

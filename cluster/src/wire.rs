@@ -121,7 +121,6 @@ impl Reader {
         if self.flag()? { read(self).map(Some) } else { Ok(None) }
     }
 
-
     /// Nothing may follow.
     pub fn end(self) -> Result<(), Malformed> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed) }

@@ -35,6 +35,12 @@ const RULES: &[Rule] = &[
         why: "cluster knows addresses and sessions, never what a parcel holds",
     },
     Rule {
+        room: "cluster/src",
+        except: &["cluster/src/raft"],
+        never: &["openraft::", "redb::"],
+        why: "openraft's API is not settled: one folder follows it",
+    },
+    Rule {
         room: "server/src/modules",
         except: &[],
         never: &["crate::plugins", "crate::c2s", "sqlx", "tokio::net"],

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::Events;
 use crate::raft::Applied;
@@ -27,7 +27,7 @@ pub struct Local {
 struct State {
     /// The start that this process gave, while it waits to be up.
     start: Option<u64>,
-    /// The batch that is under way.
+    /// The batch that is under way, under one number or several.
     waits: Option<Waits>,
     /// Sessions of this process that went from the table because it was declared down.
     away: Vec<Entry>,
@@ -36,9 +36,12 @@ struct State {
 
 struct Waits {
     boot: Boot,
-    number: u64,
-    reply: oneshot::Sender<BatchReply>,
+    from: u64,
+    replies: mpsc::Sender<(u64, BatchReply)>,
 }
+
+/// What became of a batch, by its number. `Repeated`: this one and those before it are in a snapshot.
+pub type Replies = mpsc::Receiver<(u64, BatchReply)>;
 
 impl Local {
     pub fn new(id: NodeId, table: Arc<SessionTable>, events: Arc<dyn Events>) -> Local {
@@ -68,10 +71,11 @@ impl Local {
         self.state.lock().start = Some(start);
     }
 
-    /// What becomes of this batch here. One at a time.
-    pub fn expect(&self, boot: Boot, number: u64) -> oneshot::Receiver<BatchReply> {
-        let (reply, receiver) = oneshot::channel();
-        self.state.lock().waits = Some(Waits { boot, number, reply });
+    /// What becomes of the batches from this number on, in the place of what was expected before.
+    pub fn expect(&self, boot: Boot, from: u64) -> Replies {
+        // Each number is answered once, and the voice has few of them under way.
+        let (replies, receiver) = mpsc::channel(64);
+        self.state.lock().waits = Some(Waits { boot, from, replies });
         receiver
     }
 
@@ -139,13 +143,12 @@ impl Applied for Local {
         if batch.node != self.id || batch.number == 0 {
             return;
         }
-        let mut state = self.state.lock();
-        let is_it = |w: &Waits| w.boot == batch.boot && w.number == batch.number;
-        // What was applied before has been told before, or was in a snapshot.
-        if state.waits.as_ref().is_some_and(is_it)
-            && let Some(waits) = state.waits.take()
+        let state = self.state.lock();
+        let is_awaited = |w: &&Waits| w.boot == batch.boot && w.from <= batch.number;
+        // What was repeated has been answered when it was applied.
+        if let (Some(waits), true) = (state.waits.as_ref().filter(is_awaited), *reply != BatchReply::Repeated)
         {
-            let _ = waits.reply.send(reply.clone());
+            let _ = waits.replies.try_send((batch.number, reply.clone()));
         }
     }
 
@@ -172,12 +175,11 @@ impl Applied for Local {
             }
             None => self.was_restored_while_down(seen),
         }
-        let mut state = self.state.lock();
-        let is_behind = |w: &Waits| seen.is_some_and(|s| s.boot == w.boot && s.batch >= w.number);
-        if state.waits.as_ref().is_some_and(is_behind)
-            && let Some(waits) = state.waits.take()
+        let state = self.state.lock();
+        if let (Some(waits), Some(seen)) = (&state.waits, seen)
+            && (waits.boot == seen.boot && waits.from <= seen.batch)
         {
-            let _ = waits.reply.send(BatchReply::Repeated);
+            let _ = waits.replies.try_send((seen.batch, BatchReply::Repeated));
         }
     }
 }

@@ -103,8 +103,19 @@ impl Member {
         let raft = RaftNode::start(&settings, raft_parts).await?;
         let (queue, asked) = mpsc::channel(QUEUE_MAX);
         let (owed, numbers) = (Owed::default(), AtomicU64::new(1));
-        let inner =
-            Arc::new(Inner { id, peer, settings, table, transport, raft, local, events, queue, owed, numbers });
+        let inner = Arc::new(Inner {
+            id,
+            peer,
+            settings,
+            table,
+            transport,
+            raft,
+            local,
+            events,
+            queue,
+            owed,
+            numbers,
+        });
         let voice = tokio::spawn(Voice::new(inner.clone(), asked, start).run());
         let steward = tokio::spawn(steward::run(inner.clone()));
         Ok(Member { inner, tasks: Mutex::new(vec![voice, steward]) })

@@ -16,11 +16,12 @@ use tokio::time::{Instant, sleep, timeout};
 use xmpp_core::Jid;
 
 use super::Inner;
+use super::local::Replies;
 use crate::envelope::{Ask, Told};
 use crate::raft::ProposeError;
 use crate::{
-    BATCH_MAX_COMMANDS, Batch, BatchReply, Boot, ClusterError, Command, Entry, First, Opened, Presence, Reply,
-    SessionId,
+    BATCH_MAX_COMMANDS, Batch, BatchReply, Boot, ClusterError, Command, Entry, First, Opened, Presence,
+    Reply, SessionId,
 };
 
 /// Between two attempts, unless another leader is heard of before.
@@ -32,6 +33,14 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 pub struct Asked {
     command: Command,
     reply: Option<oneshot::Sender<Option<Reply>>>,
+    /// It was an `Open` under an earlier number.
+    is_given_up: bool,
+}
+
+impl Asked {
+    fn for_nobody(command: Command) -> Asked {
+        Asked { command, reply: None, is_given_up: false }
+    }
 }
 
 /// Presences (the last of each session) and closes (without presence) that found the queue full.
@@ -49,7 +58,7 @@ impl Inner {
         let is_behind = due.as_ref().is_some_and(|(session, ..)| owed.contains_key(session));
         let (reply, receiver) = oneshot::channel();
         if !is_behind {
-            match self.queue.try_send(Asked { command, reply: Some(reply) }) {
+            match self.queue.try_send(Asked { command, reply: Some(reply), is_given_up: false }) {
                 Ok(()) => return Ok(receiver),
                 Err(mpsc::error::TrySendError::Closed(_)) => return Err(ClusterError::Stopped),
                 Err(mpsc::error::TrySendError::Full(_)) => {}
@@ -127,13 +136,14 @@ impl Voice {
         }
         let boot = self.boot;
         let here = |entry: &Entry| SessionId { boot, ..entry.session };
-        let again = |e: &Entry| Command::Reopen { jid: e.jid.clone(), session: here(e), presence: e.presence };
+        let again =
+            |e: &Entry| Command::Reopen { jid: e.jid.clone(), session: here(e), presence: e.presence };
         let mut kept = Vec::with_capacity(away.len());
         while !away.is_empty() {
             let rest = away.split_off(away.len().min(BATCH_MAX_COMMANDS));
             let commands: Vec<Command> = away.iter().map(again).collect();
             self.number += 1;
-            let replies = match self.apply_one(commands).await {
+            let replies = match self.apply_whole(commands).await {
                 BatchReply::Applied(replies) => replies,
                 BatchReply::Repeated => away.iter().map(|e| self.outcome(&again(e))).collect(),
                 // Down once more: the next return brings all that is left.
@@ -181,37 +191,51 @@ impl Voice {
                 Some(presence) => Command::Presence { jid, session, presence },
                 None => Command::Close { jid, session },
             };
-            self.batch.push(Asked { command, reply: None });
+            self.batch.push(Asked::for_nobody(command));
         }
     }
 
     /// Asks for the batch until it was applied here, or this node is no longer up.
     async fn carry(&mut self) {
         self.number += 1;
+        let mut replies = self.inner.local.expect(self.boot, self.number);
+        self.refuse_opens_of_other_boots();
         loop {
             self.give_up_opens();
             if self.batch.is_empty() {
                 return;
             }
-            let commands = self.batch.iter().map(|asked| asked.command.clone()).map(|c| self.of_this_boot(c));
-            let commands: Vec<Command> = commands.collect();
-            let Some(reply) = self.attempt(&commands).await else { continue };
-            let batch = std::mem::take(&mut self.batch);
-            let replies: Vec<Option<Reply>> = match reply {
-                BatchReply::Applied(replies) => replies.into_iter().map(Some).collect(),
-                BatchReply::Repeated => commands.iter().map(|c| Some(self.outcome(c))).collect(),
-                BatchReply::Stale => {
-                    self.keep_what_must_stay(batch);
+            let commands = self.batch.iter().map(|asked| self.of_this_boot(asked.command.clone())).collect();
+            match self.attempt(commands, &mut replies).await {
+                Some((number, BatchReply::Applied(replies))) => {
+                    self.settle(number, replies.into_iter().map(Some).collect());
+                }
+                Some((number, BatchReply::Repeated)) => {
+                    let outcomes =
+                        self.batch.iter().map(|asked| Some(self.outcome(&self.of_this_boot(asked.command.clone())))).collect();
+                    self.settle(number, outcomes);
+                }
+                Some((_, BatchReply::Stale)) => {
+                    self.keep_what_must_stay();
                     // The table says that this node is not up; the news is here, or on its way.
                     let _ = timeout(ATTEMPT, self.inner.local.until_down()).await;
                     return;
                 }
-            };
-            for (asked, reply) in batch.into_iter().zip(replies) {
-                self.answer(asked, reply);
+                None => {}
             }
-            return;
         }
+    }
+
+    /// Answers what was applied under this number. What was changed since then goes on under another.
+    fn settle(&mut self, number: u64, replies: Vec<Option<Reply>>) {
+        let is_last = number == self.number;
+        for (asked, reply) in std::mem::take(&mut self.batch).into_iter().zip(replies) {
+            match asked.is_given_up && !is_last {
+                true => self.batch.push(asked),
+                false => self.answer(asked, reply),
+            }
+        }
+        self.number += 1;
     }
 
     fn answer(&mut self, asked: Asked, reply: Option<Reply>) {
@@ -226,7 +250,7 @@ impl Voice {
         match (unheard, asked.command) {
             (Some(Reply::Opened(_)), Command::Open { jid, .. }) => {
                 // Nobody will ever close it but us.
-                self.batch.push(Asked { command: Command::Close { jid, session }, reply: None });
+                self.batch.push(Asked::for_nobody(Command::Close { jid, session }));
             }
             (Some(Reply::Presence(first)), _) => self.inner.events.settled(session, first),
             _ => {}
@@ -239,7 +263,8 @@ impl Voice {
         for asked in &mut self.batch {
             let has_left = asked.reply.as_ref().is_some_and(oneshot::Sender::is_closed);
             if let (true, Command::Open { jid, session }) = (has_left, &asked.command) {
-                *asked = Asked { command: Command::Close { jid: jid.clone(), session: *session }, reply: None };
+                let command = Command::Close { jid: jid.clone(), session: *session };
+                *asked = Asked { command, reply: None, is_given_up: true };
                 gave_up = true;
             }
         }
@@ -249,36 +274,47 @@ impl Voice {
         }
     }
 
-    /// One batch of commands that nobody waits for.
-    async fn apply_one(&mut self, commands: Vec<Command>) -> BatchReply {
+    /// Its caller took the id before this node came back: he is to take another one.
+    fn refuse_opens_of_other_boots(&mut self) {
+        let boot = self.boot;
+        let is_other =
+            |asked: &Asked| matches!(&asked.command, Command::Open { session, .. } if session.boot != boot);
+        for asked in std::mem::take(&mut self.batch) {
+            match is_other(&asked) {
+                true => drop(asked.reply.map(|reply| reply.send(None))),
+                false => self.batch.push(asked),
+            }
+        }
+    }
+
+    /// Commands that nobody waits for, until they were applied here.
+    async fn apply_whole(&mut self, commands: Vec<Command>) -> BatchReply {
+        let mut replies = self.inner.local.expect(self.boot, self.number);
         loop {
-            if let Some(reply) = self.attempt(&commands).await {
+            if let Some((_, reply)) = self.attempt(commands.clone(), &mut replies).await {
                 return reply;
             }
         }
     }
 
     /// Asks the leader once, and looks whether it was applied here. `None`: try again.
-    async fn attempt(&mut self, commands: &[Command]) -> Option<BatchReply> {
+    async fn attempt(&mut self, commands: Vec<Command>, replies: &mut Replies) -> Option<(u64, BatchReply)> {
         let (node, boot, number) = (self.inner.id, self.boot, self.number);
+        let stale = Some((number, BatchReply::Stale));
         if self.inner.local.up() != Some(boot) {
-            return Some(BatchReply::Stale);
+            return stale;
         }
-        let batch = Batch { node, boot, number, commands: commands.to_vec() }.encode();
-        let mut applied = self.inner.local.expect(boot, number);
+        let batch = Batch { node, boot, number, commands }.encode();
         let begun = Instant::now();
         let said = tokio::select! {
             biased;
-            reply = &mut applied => return reply.ok(),
-            () = self.inner.local.until_down() => return Some(BatchReply::Stale),
+            reply = replies.recv() => return reply,
+            () = self.inner.local.until_down() => return stale,
             said = self.inner.propose(batch) => said,
         };
         let wait = if said { ATTEMPT } else { Duration::from_millis(1) };
-        if let Ok(reply) = timeout(wait, &mut applied).await {
-            return reply.ok();
-        }
-        if self.inner.table.node(node).is_some_and(|s| s.is_up && s.boot == boot && s.batch >= number) {
-            return Some(BatchReply::Repeated);
+        if let Ok(reply) = timeout(wait, replies.recv()).await {
+            return reply;
         }
         if !said && begun.elapsed() < PAUSE {
             self.inner.raft.leader_change(PAUSE).await;
@@ -306,17 +342,21 @@ impl Voice {
         };
         let nothing_new = First { first_willing: false, next_willing: None };
         match command {
-            Command::Open { jid, session } if is_there(jid, session) => Reply::Opened(Opened { replaced: None }),
+            Command::Open { jid, session } if is_there(jid, session) => {
+                Reply::Opened(Opened { replaced: None })
+            }
             Command::Presence { jid, session, .. } if is_there(jid, session) => Reply::Presence(nothing_new),
             Command::Reopen { jid, session, .. } if is_there(jid, session) => Reply::Reopened(nothing_new),
-            Command::Close { jid, session } if !is_there(jid, session) => Reply::Closed { next_willing: None },
+            Command::Close { jid, session } if !is_there(jid, session) => {
+                Reply::Closed { next_willing: None }
+            }
             _ => Reply::Unknown,
         }
     }
 
     /// The node was declared down under the batch: binds come again, the rest goes on after the return.
-    fn keep_what_must_stay(&mut self, batch: Vec<Asked>) {
-        for asked in batch {
+    fn keep_what_must_stay(&mut self) {
+        for asked in std::mem::take(&mut self.batch) {
             match &asked.command {
                 Command::Presence { .. } | Command::Close { .. } => self.batch.push(asked),
                 // The reply's end is told by `None`; nobody has such a session.

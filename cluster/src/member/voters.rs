@@ -38,7 +38,8 @@ pub fn choose_voters(
         (true, Health::Lost) => 4,
         (false, Health::Missed | Health::Lost) => 5,
     };
-    let mut ranked: Vec<(u8, NodeId)> = nodes.iter().map(|(node, health)| (rank(node, *health), *node)).collect();
+    let mut ranked: Vec<(u8, NodeId)> =
+        nodes.iter().map(|(node, health)| (rank(node, *health), *node)).collect();
     ranked.sort_unstable();
     let chosen: BTreeSet<NodeId> = ranked.iter().take(wanted).map(|(_, node)| *node).collect();
     // A vote for a node that is away takes from what a majority can be made of.
@@ -81,6 +82,10 @@ mod tests {
         let mut three = all_up(3);
         three.insert(NodeId(2), Health::Lost);
         assert_eq!(choose_voters(&three, &ids(&[1, 2, 3]), NodeId(1), None), ids(&[1, 2, 3]), "nobody else");
-        assert_eq!(choose_voters(&three, &ids(&[1]), NodeId(1), None), ids(&[1]), "not with one that is away");
+        assert_eq!(
+            choose_voters(&three, &ids(&[1]), NodeId(1), None),
+            ids(&[1]),
+            "not with one that is away"
+        );
     }
 }

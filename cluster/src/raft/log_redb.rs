@@ -309,7 +309,8 @@ fn write_all(database: &Database, memory: &Mutex<Memory>, path: &Path, mut asked
             jobs.push(job);
         }
         let committed = memory.lock().committed;
-        let result = write(database, &jobs, committed).map_err(|error| format!("{}: {error}", path.display()));
+        let result =
+            write(database, &jobs, committed).map_err(|error| format!("{}: {error}", path.display()));
         if let Err(error) = &result {
             tracing::error!(%error, "the log of the cluster cannot be written");
         }

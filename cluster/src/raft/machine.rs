@@ -40,20 +40,15 @@ impl Machine {
         let membership = StoredMembership::default();
         let mut machine = Machine { table, place, applied, last: None, membership };
         if let Some(body) = machine.place.current()? {
-            machine.load(&body)?;
+            let meta = load(&machine.table, &body)?;
+            machine.loaded(meta);
         }
         Ok(machine)
     }
 
-    fn load(&mut self, body: &Body) -> io::Result<()> {
-        let (meta, mut reader) = body.open()?;
-        self.table.restore(&mut reader).map_err(|error| match body.path() {
-            Some(path) => super::snapshots::at(path, error),
-            None => io::Error::other(error),
-        })?;
+    fn loaded(&mut self, meta: SnapshotMeta) {
         self.last = meta.last_log_id;
         self.membership = meta.last_membership;
-        Ok(())
     }
 
     fn apply_batch(&self, bytes: Bytes) -> io::Result<()> {
@@ -103,8 +98,14 @@ impl RaftStateMachine<Types> for Machine {
 
     async fn install_snapshot(&mut self, _meta: &SnapshotMeta, body: Body) -> Result<(), io::Error> {
         self.applied.before_restore();
-        self.load(&body)?;
-        self.place.keep(&body)?;
+        let (table, place) = (self.table.clone(), self.place.clone());
+        let install = move || -> io::Result<SnapshotMeta> {
+            let meta = load(&table, &body)?;
+            place.keep(&body)?;
+            Ok(meta)
+        };
+        let meta = blocking(&self.place, install).await?;
+        self.loaded(meta);
         self.applied.restored();
         Ok(())
     }
@@ -126,11 +127,27 @@ impl RaftSnapshotBuilder<Types> for Builder {
             place.keep(&body)?;
             Ok(body)
         };
-        let body = match self.place {
-            // No thread: a simulation has one.
-            Place::Memory(_) => build()?,
-            Place::Folder(_) => tokio::task::spawn_blocking(build).await.map_err(io::Error::other)??,
-        };
+        let body = blocking(&self.place, build).await?;
         Ok(Snapshot { meta: self.meta.clone(), snapshot: body })
+    }
+}
+
+fn load(table: &SessionTable, body: &Body) -> io::Result<SnapshotMeta> {
+    let (meta, mut reader) = body.open()?;
+    table.restore(&mut reader).map_err(|error| match body.path() {
+        Some(path) => super::snapshots::at(path, error),
+        None => io::Error::other(error),
+    })?;
+    Ok(meta)
+}
+
+/// Where the disk is a disk, its work is not done on the threads that answer heartbeats.
+async fn blocking<T: Send + 'static>(
+    place: &Place,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    match place {
+        Place::Memory(_) => work(),
+        Place::Folder(_) => tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?,
     }
 }

@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn every_request_comes_back() {
-        let peer = |n: u64| Peer { name: format!("meerkat@meerkat-{n}"), address: format!("10.0.0.{n}:4369") };
+        let peer =
+            |n: u64| Peer { name: format!("meerkat@meerkat-{n}"), address: format!("10.0.0.{n}:4369") };
         let nodes: BTreeMap<u64, Peer> = (1..=4).map(|n| (n, peer(n))).collect();
         let joint = vec![BTreeSet::from([1, 2, 3]), BTreeSet::from([1, 2, 4])];
         let membership = Membership::new(joint, nodes).unwrap();

@@ -16,10 +16,10 @@ use openraft::raft::{
 use super::message::{Answer, Piece, Request};
 use super::snapshots::Body;
 use super::{Peer, Snapshot, Types};
+use crate::NodeId;
 use crate::envelope;
 use crate::transport::{Transport, TransportError};
 use crate::wire::Malformed;
-use crate::NodeId;
 
 /// A snapshot goes in pieces of this size, one after the other.
 const PIECE_BYTES: usize = 256 * 1024;

@@ -87,16 +87,14 @@ impl RaftNode {
         let (started, place) = match disk {
             Disk::Memory(disk) => {
                 let place = Place::Memory(disk.snapshot.clone());
-                let machine =
-                    Machine::open(table, place.clone(), applied).map_err(StartError::Snapshot)?;
+                let machine = Machine::open(table, place.clone(), applied).map_err(StartError::Snapshot)?;
                 let start = Raft::new(raft_id, config, links, disk.log.clone(), machine);
                 (Runtime::scope(seed, start).await, place)
             }
             Disk::Folder(folder) => {
                 let place = Place::Folder(folder.clone());
                 let log = open_log(folder).await?;
-                let machine =
-                    Machine::open(table, place.clone(), applied).map_err(StartError::Snapshot)?;
+                let machine = Machine::open(table, place.clone(), applied).map_err(StartError::Snapshot)?;
                 let start = Raft::new(raft_id, config, links, log, machine);
                 (Runtime::scope(seed, start).await, place)
             }

@@ -37,7 +37,9 @@ impl Incoming {
                 let bytes = self.place.begin("snapshot.coming")?;
                 Part { from, transfer: piece.transfer, next: 0, bytes }
             }
-            Some(part) if (part.from, part.transfer, part.next) == (from, piece.transfer, piece.offset) => part,
+            Some(part) if (part.from, part.transfer, part.next) == (from, piece.transfer, piece.offset) => {
+                part
+            }
             // A late piece of another transfer does not disturb this one.
             other => {
                 *growing = other;
@@ -56,7 +58,9 @@ impl Incoming {
     fn is_at(&self, from: NodeId, piece: &Piece) -> bool {
         let after = piece.offset + piece.bytes.len() as u64;
         let growing = self.growing.lock();
-        growing.as_ref().is_some_and(|part| (part.from, part.transfer, part.next) == (from, piece.transfer, after))
+        growing
+            .as_ref()
+            .is_some_and(|part| (part.from, part.transfer, part.next) == (from, piece.transfer, after))
     }
 }
 

@@ -146,10 +146,8 @@ impl Body {
 
     /// What Raft says of it, and a reader that stands where the table begins.
     pub fn open(&self) -> io::Result<(SnapshotMeta, Box<dyn Read + Send>)> {
-        let mut reader: Box<dyn Read + Send> = Box::new(BufReader::with_capacity(
-            128 * 1024,
-            FromHere { body: self.clone(), at: 0 },
-        ));
+        let mut reader: Box<dyn Read + Send> =
+            Box::new(BufReader::with_capacity(128 * 1024, FromHere { body: self.clone(), at: 0 }));
         let meta = read_head(&mut reader).map_err(|error| match self {
             Body::Memory(_) => error,
             Body::File(_, path) => at(path, error),

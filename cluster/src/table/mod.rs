@@ -19,8 +19,8 @@ use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use xmpp_core::{BareJid, Jid};
 
 use crate::{Batch, Command, Entry, First, Opened, Presence, Reply, SessionId, SessionsAt};
-use nodes::Nodes;
 pub use nodes::NodeSeen;
+use nodes::Nodes;
 pub use snapshot::{Frozen, SnapshotError};
 
 /// Readers of different accounts do not meet: measured better than one lock, and than lock-free maps.

@@ -50,11 +50,7 @@ fn what_waits_is_for_the_first_that_became_willing_and_then_for_the_next() {
     let no = First { first_willing: false, next_willing: None };
     assert_eq!(presence(&table, "r@m/b", 2, Presence::Willing), Reply::Presence(yes));
     assert_eq!(presence(&table, "r@m/a", 1, Presence::Willing), Reply::Presence(no));
-    assert_eq!(
-        presence(&table, "r@m/b", 2, Presence::Willing),
-        Reply::Presence(no),
-        "was willing before"
-    );
+    assert_eq!(presence(&table, "r@m/b", 2, Presence::Willing), Reply::Presence(no), "was willing before");
     let closed = table.apply(Command::Close { jid: jid("r@m/b"), session: id(2) });
     assert_eq!(closed, Reply::Closed { next_willing: Some(id(1)) });
     table.apply(Command::Close { jid: jid("r@m/a"), session: id(1) });
@@ -69,11 +65,7 @@ fn a_node_that_goes_takes_its_sessions_and_says_who_is_next() {
     let there = |number| SessionId { node: NodeId(2), boot, number };
     table.apply(Command::Open { jid: jid("r@m/there"), session: there(1) });
     table.apply(Command::Open { jid: jid("j@c/there"), session: there(2) });
-    table.apply(Command::Presence {
-        jid: jid("r@m/there"),
-        session: there(1),
-        presence: Presence::Willing,
-    });
+    table.apply(Command::Presence { jid: jid("r@m/there"), session: there(1), presence: Presence::Willing });
     open(&table, "r@m/here", 1);
     presence(&table, "r@m/here", 1, Presence::Willing);
     assert_eq!(table.sessions_of(NodeId(2)).len(), 2);

@@ -56,7 +56,8 @@ fn the_vote_of_a_voter_that_is_lost_passes_to_another() {
     for_seeds(2, 9, |mut sim| async move {
         assert_eq!(voters(&sim, 1), 5);
         let status = sim.member(1).status();
-        let voter = status.nodes.iter().find(|n| n.role == Role::Voter && n.node != NodeId(1)).unwrap().node.0;
+        let voter =
+            status.nodes.iter().find(|n| n.role == Role::Voter && n.node != NodeId(1)).unwrap().node.0;
         sim.kill(voter).await;
         let limit = sim.settings.replace_voter_after + Duration::from_secs(10);
         sim.within(limit, "another voter", |sim| {

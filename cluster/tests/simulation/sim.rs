@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use cluster::transport::{MemoryNetwork, Weather};
 use cluster::{
-    Boot, Cluster, Disk, Events, Member, MemberParts, MemoryDisk, NodeId, Peer, SessionId, SessionTable, Settings,
+    Boot, Cluster, Disk, Events, Member, MemberParts, MemoryDisk, NodeId, Peer, SessionId, SessionTable,
+    Settings,
 };
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
@@ -169,7 +170,8 @@ impl Sim {
 
     /// A number below that one.
     pub fn draw(&mut self, below: u64) -> u64 {
-        self.chance = self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.chance =
+            self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.chance >> 33) % below
     }
 
