@@ -31,6 +31,7 @@ use futures_util::{StreamExt, stream};
 use crate::storage::*;
 use cache::Blocks;
 pub use moving::{Moved, WHEN_DUE};
+pub use rewriting::Tidied;
 pub use verify::Looked;
 
 /// Unpacked blocks and indexes that are remembered.
@@ -45,6 +46,20 @@ pub struct Cold {
     /// One moves or tidies at a time: a lease is a server's, and not a task's.
     working: tokio::sync::Mutex<()>,
     watch: Arc<dyn Watch>,
+    bounds: Bounds,
+}
+
+/// What one file has at most. Unpacked it is in memory while it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub messages: u64,
+    pub bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { messages: 65_536, bytes: 32 << 20 }
+    }
 }
 
 impl Cold {
@@ -53,11 +68,12 @@ impl Cold {
         store: Arc<dyn Store>,
         places: Vec<Arc<dyn Blobs>>,
         watch: Arc<dyn Watch>,
+        bounds: Bounds,
     ) -> Option<Arc<Cold>> {
         store.catalogue()?;
         let blocks = Blocks::new(REMEMBERED_BYTES);
         (!places.is_empty())
-            .then(|| Arc::new(Cold { store, places, blocks, working: Default::default(), watch }))
+            .then(|| Arc::new(Cold { store, places, blocks, working: Default::default(), watch, bounds }))
     }
 
     pub async fn usage(&self) -> Result<ColdUsage, StoreError> {

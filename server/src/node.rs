@@ -17,7 +17,7 @@ use crate::c2s::C2s;
 use crate::c2s::admission::Admission;
 use crate::c2s::listener::{Listener, listen};
 use crate::clock::Clock;
-use crate::cold::Cold;
+use crate::cold::{Bounds, Cold};
 use crate::config::{self, Config};
 use crate::directory::Directory;
 use crate::events::{self, Events};
@@ -478,7 +478,9 @@ async fn cold(
     metrics: &Arc<Metrics>,
 ) -> Result<Option<Arc<Cold>>, StartError> {
     let places = plugins::open_cold(config, data_dir).map_err(StartError::Store)?;
-    let Some(cold) = Cold::new(store.clone(), places, metrics.clone()) else { return Ok(None) };
+    let Some(cold) = Cold::new(store.clone(), places, metrics.clone(), Bounds::default()) else {
+        return Ok(None);
+    };
     let is_used =
         config.modules.mam.cold.store.is_some() || cold.usage().await.map_err(StartError::Store)?.files > 0;
     Ok(is_used.then_some(cold))

@@ -17,9 +17,6 @@ use super::format::{self, Entry};
 use crate::jobs::Turn;
 use crate::storage::*;
 
-/// What one file has at most; unpacked it is in memory while it is made.
-const FILE_MESSAGES: u64 = 65_536;
-const FILE_BYTES: usize = 32 << 20;
 /// Messages that are read from the store at a time.
 const PAGE: usize = 500;
 /// When a file that was about to be put, and that nobody knows of, is removed: nobody puts one for so long.
@@ -103,9 +100,10 @@ impl Cold {
         let first = MessageId(reach.0.saturating_add(1));
         let mut slice = Slice { first, last: reach, messages: 0, entries: Vec::new(), is_last: false };
         let mut bytes = 0;
-        while slice.messages < FILE_MESSAGES && bytes < FILE_BYTES {
-            let page = self.files()?.cold_candidates(slice.last, border, PAGE).await?;
-            let is_last = page.len() < PAGE;
+        while slice.messages < self.bounds.messages && bytes < self.bounds.bytes {
+            let limit = PAGE.min(usize::try_from(self.bounds.messages - slice.messages).unwrap_or(PAGE));
+            let page = self.files()?.cold_candidates(slice.last, border, limit).await?;
+            let is_last = page.len() < limit;
             for Candidate { id, time, owners, stanza } in page {
                 if time >= before {
                     slice.is_last = true;
