@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use sqlx::SqliteConnection;
@@ -21,7 +22,8 @@ const LONG_TAIL: usize = 4;
 /// How many slices of text a search waits for.
 const TEXT_SLICES: usize = 16;
 const SLICE_TIME: Duration = Duration::from_millis(2);
-/// The rows of a slice, adapted to its time. With fewer, the disk's own latency would be most of it.
+/// The rows of a slice, adapted to its time by halving and doubling. With fewer, the disk's own latency would be most of
+/// it.
 const SLICE_ROWS: std::ops::RangeInclusive<usize> = 128..=1024;
 
 pub struct Chores {
@@ -211,8 +213,8 @@ impl Chores {
             Filling { bulk, waiting: 0, archive: 0 }
         });
         let Filling { bulk, waiting, archive } = filling;
-        let made = make_entries(connection, INTO_WAITING, &bulk.waiting, waiting, self.slice_rows).await?
-            || make_entries(connection, INTO_ARCHIVE, &bulk.archive, archive, self.slice_rows).await?;
+        let made = make_entries(connection, &INTO_WAITING, &bulk.waiting, waiting, self.slice_rows).await?
+            || make_entries(connection, &INTO_ARCHIVE, &bulk.archive, archive, self.slice_rows).await?;
         if made {
             return Ok(());
         }
@@ -230,27 +232,59 @@ impl Chores {
     }
 }
 
-const INTO_WAITING: &str = "INSERT OR IGNORE INTO waiting (owner, id, alone)
-    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)";
-const INTO_ARCHIVE: &str = "INSERT OR IGNORE INTO archive (owner, id, sent, peer)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
+static INTO_WAITING: LazyLock<Inserts> = LazyLock::new(|| Inserts::new("waiting (owner, id, alone)", false));
+static INTO_ARCHIVE: LazyLock<Inserts> =
+    LazyLock::new(|| Inserts::new("archive (owner, id, sent, peer)", true));
+
+/// A statement for each size of a slice. Parameters take SQLite half the time of a JSON array's members.
+struct Inserts {
+    with_peer: bool,
+    by_rows: Vec<(usize, String)>,
+}
+
+impl Inserts {
+    fn new(columns: &str, with_peer: bool) -> Inserts {
+        let row = if with_peer { "(?,?,?,?)" } else { "(?,?,?)" };
+        let sizes = std::iter::successors(Some(*SLICE_ROWS.start()), |rows| Some(rows * 2));
+        let sizes = sizes.take_while(|rows| rows <= SLICE_ROWS.end());
+        let sql = |rows| format!("INSERT OR IGNORE INTO {columns} VALUES {}", vec![row; rows].join(","));
+        Inserts { with_peer, by_rows: sizes.map(|rows| (rows, sql(rows))).collect() }
+    }
+
+    async fn insert(
+        &'static self,
+        connection: &mut SqliteConnection,
+        entries: &[Entry],
+    ) -> Result<(), sqlx::Error> {
+        let Some(last) = entries.last() else { return Ok(()) };
+        let fitting = self.by_rows.iter().find(|(rows, _)| *rows >= entries.len());
+        let Some((rows, sql)) = fitting.or(self.by_rows.last()) else { return Ok(()) };
+        debug_assert!(entries.len() <= *rows, "a slice has no more rows than the largest statement");
+        let mut insert = sqlx::query(sql.as_str());
+        // A statement that is larger than the slice gets its last entry again, and ignores that.
+        for entry in entries.iter().chain(std::iter::repeat(last)).take(*rows) {
+            insert = insert.bind(entry.owner.0 as i64).bind(entry.id.0 as i64).bind(entry.flag);
+            if self.with_peer {
+                insert = insert.bind(entry.peer.0 as i64);
+            }
+        }
+        insert.execute(connection).await.map(drop)
+    }
+}
 
 /// False when there was nothing left to make.
 async fn make_entries(
     connection: &mut SqliteConnection,
-    sql: &'static str,
+    inserts: &'static Inserts,
     entries: &[Entry],
     made: &mut usize,
     rows: usize,
 ) -> Result<bool, sqlx::Error> {
     let left = entries.get(*made..).unwrap_or_default();
     let slice = left.get(..rows).unwrap_or(left);
-    if slice.is_empty() {
-        return Ok(false);
-    }
-    sqlx::query(sql).bind(json(slice.iter().copied())).execute(connection).await?;
+    inserts.insert(connection, slice).await?;
     *made += slice.len();
-    Ok(true)
+    Ok(!slice.is_empty())
 }
 
 /// Entries as `[[owner,id,flag,peer],...]`.
