@@ -3,13 +3,13 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write;
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use sqlx::SqliteConnection;
 
 use super::books::Books;
 use super::delete::{delete_some_of, erase, erase_no_more};
+use super::entries::{INTO_ARCHIVE, INTO_RUNS, INTO_WAITING, Run, runs_of};
 use super::packed::{Range, pack_ranges};
 use super::tail::{Bulk, Entry, Tail};
 use super::text;
@@ -24,7 +24,7 @@ const TEXT_SLICES: usize = 16;
 const SLICE_TIME: Duration = Duration::from_millis(2);
 /// The rows of a slice, adapted to its time by halving and doubling. With fewer, the disk's own latency would be most of
 /// it.
-const SLICE_ROWS: std::ops::RangeInclusive<usize> = 128..=1024;
+pub const SLICE_ROWS: std::ops::RangeInclusive<usize> = 128..=1024;
 
 pub struct Chores {
     filling: Option<Filling>,
@@ -41,11 +41,18 @@ pub struct Chores {
     text: Option<MessageId>,
 }
 
-/// A bulk, and how many of its entries are made.
+/// A bulk, and how much of it is made.
 struct Filling {
     bulk: Bulk,
+    runs: Vec<Run>,
+    made: Made,
+}
+
+#[derive(Default)]
+struct Made {
     waiting: usize,
     archive: usize,
+    runs: usize,
 }
 
 impl Chores {
@@ -210,11 +217,12 @@ impl Chores {
     ) -> Result<(), sqlx::Error> {
         let filling = self.filling.get_or_insert_with(|| {
             let bulk = books.lock().tail().read_bulk(self.bulk_rows);
-            Filling { bulk, waiting: 0, archive: 0 }
+            Filling { runs: runs_of(&bulk.archive), bulk, made: Made::default() }
         });
-        let Filling { bulk, waiting, archive } = filling;
-        let made = make_entries(connection, &INTO_WAITING, &bulk.waiting, waiting, self.slice_rows).await?
-            || make_entries(connection, &INTO_ARCHIVE, &bulk.archive, archive, self.slice_rows).await?;
+        let (Filling { bulk, runs, made }, rows) = (filling, self.slice_rows);
+        let made = INTO_WAITING.slice(connection, &bulk.waiting, &mut made.waiting, rows).await?
+            || INTO_ARCHIVE.slice(connection, &bulk.archive, &mut made.archive, rows).await?
+            || INTO_RUNS.slice(connection, runs, &mut made.runs, rows).await?;
         if made {
             return Ok(());
         }
@@ -230,61 +238,6 @@ impl Chores {
         self.filling = None;
         Ok(())
     }
-}
-
-static INTO_WAITING: LazyLock<Inserts> = LazyLock::new(|| Inserts::new("waiting (owner, id, alone)", false));
-static INTO_ARCHIVE: LazyLock<Inserts> =
-    LazyLock::new(|| Inserts::new("archive (owner, id, sent, peer)", true));
-
-/// A statement for each size of a slice. Parameters take SQLite half the time of a JSON array's members.
-struct Inserts {
-    with_peer: bool,
-    by_rows: Vec<(usize, String)>,
-}
-
-impl Inserts {
-    fn new(columns: &str, with_peer: bool) -> Inserts {
-        let row = if with_peer { "(?,?,?,?)" } else { "(?,?,?)" };
-        let sizes = std::iter::successors(Some(*SLICE_ROWS.start()), |rows| Some(rows * 2));
-        let sizes = sizes.take_while(|rows| rows <= SLICE_ROWS.end());
-        let sql = |rows| format!("INSERT OR IGNORE INTO {columns} VALUES {}", vec![row; rows].join(","));
-        Inserts { with_peer, by_rows: sizes.map(|rows| (rows, sql(rows))).collect() }
-    }
-
-    async fn insert(
-        &'static self,
-        connection: &mut SqliteConnection,
-        entries: &[Entry],
-    ) -> Result<(), sqlx::Error> {
-        let Some(last) = entries.last() else { return Ok(()) };
-        let fitting = self.by_rows.iter().find(|(rows, _)| *rows >= entries.len());
-        let Some((rows, sql)) = fitting.or(self.by_rows.last()) else { return Ok(()) };
-        debug_assert!(entries.len() <= *rows, "a slice has no more rows than the largest statement");
-        let mut insert = sqlx::query(sql.as_str());
-        // A statement that is larger than the slice gets its last entry again, and ignores that.
-        for entry in entries.iter().chain(std::iter::repeat(last)).take(*rows) {
-            insert = insert.bind(entry.owner.0 as i64).bind(entry.id.0 as i64).bind(entry.flag);
-            if self.with_peer {
-                insert = insert.bind(entry.peer.0 as i64);
-            }
-        }
-        insert.execute(connection).await.map(drop)
-    }
-}
-
-/// False when there was nothing left to make.
-async fn make_entries(
-    connection: &mut SqliteConnection,
-    inserts: &'static Inserts,
-    entries: &[Entry],
-    made: &mut usize,
-    rows: usize,
-) -> Result<bool, sqlx::Error> {
-    let left = entries.get(*made..).unwrap_or_default();
-    let slice = left.get(..rows).unwrap_or(left);
-    inserts.insert(connection, slice).await?;
-    *made += slice.len();
-    Ok(!slice.is_empty())
 }
 
 /// Entries as `[[owner,id,flag,peer],...]`.
