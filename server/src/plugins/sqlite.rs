@@ -15,6 +15,7 @@ mod books;
 mod chores;
 mod cold;
 mod delete;
+mod entries;
 #[cfg(feature = "postgres")]
 pub mod export;
 mod failure;

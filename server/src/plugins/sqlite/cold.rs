@@ -27,14 +27,14 @@ macro_rules! file {
     };
 }
 
-const MESSAGES: &str =
+pub const MESSAGES: &str =
     "SELECT id, time, owners, stanza FROM message WHERE id > ? AND id < ? ORDER BY id LIMIT ?";
 /// Those of pairs of owner and message that are in the owner's archive.
-const ENTRIES: &str = "SELECT owner, id, peer, sent FROM archive
+pub const ENTRIES: &str = "SELECT owner, id, peer, sent FROM archive
     WHERE (owner, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))
-    AND EXISTS (SELECT 1 FROM account WHERE number = owner) ORDER BY id, owner";
+    AND EXISTS (SELECT 1 FROM account WHERE number = owner)";
 
-const PARTS: [&str; 2] = [
+pub const PARTS: [&str; 2] = [
     concat!(
         "SELECT ",
         file!(),
@@ -50,7 +50,7 @@ const PARTS: [&str; 2] = [
          WHERE owner = ?1 AND cold_part.last > ?2 AND cold_part.first < ?3 ORDER BY cold_part.last DESC LIMIT ?4"
     ),
 ];
-const FILES: [&str; 2] = [
+pub const FILES: [&str; 2] = [
     concat!("SELECT ", file!(), " FROM cold_file WHERE number > ?1 ORDER BY number LIMIT ?2"),
     concat!("SELECT ", file!(), " FROM cold_file WHERE number > ?1 AND stale > 0 ORDER BY number LIMIT ?2"),
 ];
@@ -92,7 +92,9 @@ impl Catalogue for Sqlite {
                 pairs.extend(archived.map(|owner| (owner.account.0, *id)));
             }
             let query = sqlx::query_as(ENTRIES).bind(serde_json::json!(pairs).to_string());
-            let mut entries = self.all::<EntryRow>(query).await?.into_iter().peekable();
+            let mut entries: Vec<EntryRow> = self.all(query).await?;
+            entries.sort_unstable_by_key(|entry| (entry.1, entry.0));
+            let mut entries = entries.into_iter().peekable();
             let mut candidates = Vec::with_capacity(messages.len());
             for (id, time, _, stanza) in messages {
                 let mut owners = Vec::new();

@@ -8,7 +8,7 @@ use crate::storage::archive::{End, Filter};
 
 /// Every table with something that belongs to an account, and the column that says whose it is. **A new
 /// table is to be entered here or below**, and what fills it in `furnish`.
-const OWNED: [(&str, &str); 10] = [
+const OWNED: [(&str, &str); 11] = [
     ("account", "number"),
     ("secret", "owner"),
     ("roster", "owner"),
@@ -18,6 +18,7 @@ const OWNED: [(&str, &str); 10] = [
     ("waiting", "owner"),
     ("archive", "owner"),
     ("cold_part", "owner"),
+    ("run", "owner"),
     // Until its blob is gone the row stays, as nobody's.
     ("file", "owner"),
 ];
