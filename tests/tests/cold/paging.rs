@@ -1,7 +1,7 @@
 //! What is read after a move is what was read before it.
 
 use server::storage::archive::{End, Filter};
-use server::storage::{AccountNumber, Archive, MessageId, OfflineQueue, Peer, Store};
+use server::storage::{AccountNumber, MessageId, OfflineQueue, Peer, Store};
 
 use crate::stage::*;
 

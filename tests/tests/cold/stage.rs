@@ -214,7 +214,7 @@ pub fn draft((romeo, juliet): (AccountNumber, AccountNumber), n: u64, time: Mill
         0 => (vec![own(romeo, false, true, NURSE)], "nurse@elsewhere.example", "only of Romeo"),
         _ => {
             let (to_her, from_him) =
-                (own(romeo, false, true, Peer(2)), own(juliet, n % 7 == 0, false, Peer(1)));
+                (own(romeo, false, true, Peer(2)), own(juliet, n.is_multiple_of(7), false, Peer(1)));
             (vec![to_her, from_him], JULIET, "of both")
         }
     };
