@@ -211,8 +211,11 @@ impl Voice {
                     self.settle(number, replies.into_iter().map(Some).collect());
                 }
                 Some((number, BatchReply::Repeated)) => {
-                    let outcomes =
-                        self.batch.iter().map(|asked| Some(self.outcome(&self.of_this_boot(asked.command.clone())))).collect();
+                    let outcomes = self
+                        .batch
+                        .iter()
+                        .map(|asked| Some(self.outcome(&self.of_this_boot(asked.command.clone()))))
+                        .collect();
                     self.settle(number, outcomes);
                 }
                 Some((_, BatchReply::Stale)) => {

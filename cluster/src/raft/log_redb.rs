@@ -230,7 +230,7 @@ impl RaftLogStorage<Types> for RedbLog {
         let gone = memory.tail.split_off(&from);
         memory.tail_bytes -= gone.values().map(weight).sum::<usize>();
         memory.flushed = memory.flushed.min(from.saturating_sub(1));
-        memory.last = last;
+        memory.last = memory.last.min(last);
         Ok(())
     }
 

@@ -77,15 +77,15 @@ fn check_sockets(sim: &Sim, bound: &[(u32, SessionId)]) {
 
 #[test]
 fn of_three() {
-    contended(3, 12);
+    contended(3, 6);
 }
 
 #[test]
 fn of_five() {
-    contended(5, 6);
+    contended(5, 3);
 }
 
 #[test]
 fn of_nine() {
-    contended(9, 2);
+    contended(9, 1);
 }

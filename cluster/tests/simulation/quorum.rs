@@ -9,7 +9,7 @@ use super::sim::{bind, for_seeds, jid};
 
 #[test]
 fn a_minority_refuses_binds_and_goes_on_reading() {
-    for_seeds(8, 3, |mut sim| async move {
+    for_seeds(4, 3, |mut sim| async move {
         let (romeo, juliet) = (jid("romeo@montague.example/orchard"), jid("juliet@capulet.example/balcony"));
         let alone = sim.draw_node();
         let others: Vec<u32> = sim.ids().into_iter().filter(|id| *id != alone).collect();
@@ -43,7 +43,7 @@ fn a_minority_refuses_binds_and_goes_on_reading() {
 
 #[test]
 fn a_bind_that_was_refused_leaves_nothing() {
-    for_seeds(8, 3, |mut sim| async move {
+    for_seeds(4, 3, |mut sim| async move {
         let romeo = jid("romeo@montague.example/orchard");
         let ids = sim.ids();
         let leader = sim.leader_of(&ids).unwrap();
