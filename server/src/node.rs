@@ -441,9 +441,10 @@ fn events(
     config: &Config,
     store: &Arc<dyn Store>,
     ids: StanzaIds,
-    metrics: &Metrics,
+    metrics: &Arc<Metrics>,
 ) -> Result<Option<Arc<Events>>, StartError> {
-    let Some(stream) = plugins::open_events(config).map_err(StartError::Events)? else { return Ok(None) };
+    let stream = plugins::open_events(config, metrics.clone()).map_err(StartError::Events)?;
+    let Some(stream) = stream else { return Ok(None) };
     let settings = events::Settings {
         bounds: plugins::outbox_bounds(config),
         max_age: Duration::from_secs(u64::from(config.outbox.max_days) * 86_400),
@@ -461,7 +462,8 @@ async fn uploads(
     metrics: &Arc<Metrics>,
 ) -> Result<Arc<Uploads>, StartError> {
     let key = shared_key::<32>(store, "uploads.slots").await?;
-    let mut blobs = plugins::open_blobs(&live.load(), data_dir).map_err(StartError::Store)?;
+    let mut blobs =
+        plugins::open_blobs(&live.load(), data_dir, metrics.clone()).map_err(StartError::Store)?;
     let main = blobs.remove(0);
     let places = Places::new(main, blobs, metrics);
     let removals = directory.removals.clone();
