@@ -613,6 +613,8 @@ CREATE TABLE outbox (
 -- Read once and deleted: not worth the time of compressing it.
 ALTER TABLE outbox ALTER COLUMN content SET STORAGE EXTERNAL;
 
-INSERT INTO meerkat_schema (one, version, changed) VALUES (true, 6, now())
-ON CONFLICT (one) DO UPDATE SET version = 6, changed = now();
+-- Runs of entries with one peer: an index has them here.
+
+INSERT INTO meerkat_schema (one, version, changed) VALUES (true, 7, now())
+ON CONFLICT (one) DO UPDATE SET version = 7, changed = now();
 COMMIT;

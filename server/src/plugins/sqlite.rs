@@ -14,6 +14,7 @@ mod archive;
 mod books;
 mod chores;
 mod delete;
+mod entries;
 #[cfg(feature = "postgres")]
 pub mod export;
 mod failure;

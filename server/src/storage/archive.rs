@@ -129,7 +129,8 @@ pub struct Verified {
     pub without_message: u64,
     /// Messages that no entry needs, and that are not about to be deleted.
     pub without_entry: u64,
-    /// Entries of an owner that their message does not name, or in another role or with another peer.
+    /// Entries of an owner that their message does not name, or in another role or with another peer, or that are not
+    /// found by it.
     pub not_named: u64,
     /// Messages whose stanza, owners or time cannot be read.
     pub unreadable: u64,

@@ -7,7 +7,8 @@
 //! * We bound attributes, declarations, elements and depth; the inputs here stay below the bounds.
 //!
 //! Differences where rxml 0.14 is wrong:
-//! * It takes white space in CDATA or by reference behind the element (XML 1.0 section 2.8: a document ends with its element).
+//! * It takes white space, or nothing, in CDATA or by reference around the element (XML 1.0 section 2.8: before and
+//!   behind its element a document has comments, processing instructions and plain white space).
 //! * It takes no character reference of more than eight characters, zeros in front included.
 //! * It takes a default namespace that one tag declares twice (XML 1.0 section 3.1: unique attributes).
 //! * It loses carriage returns that no line feed follows, and behind a bracket in CDATA keeps those that one

@@ -1,4 +1,4 @@
-//! Reading archives: entries by owner, or by owner and peer, and behind them the tail.
+//! Reading archives: entries by owner, or by owner and the runs of a peer, and behind them the tail.
 //!
 //! A page is a seek in an index and its rows, however deep it lies: nothing is counted or skipped.
 //! Times have no index: ids and times rise together, so that an id near a time is found by halving, and
@@ -31,36 +31,50 @@ pub const FIRST_AT: &str = "WITH RECURSIVE search (low, high) AS (
     SELECT low FROM search WHERE low >= high";
 
 /// ?1 owner, ?2 and ?3 the ids between, ?4 and ?5 the first and last time, ?6 the least `sent`, ?7 limit.
-/// `$by`: how, where SQLite would rather look through all of the owner's entries.
+/// `$from`: where the entries come from, in this order: by itself SQLite would rather look through all of the owner's.
 macro_rules! entries {
-    ($by:literal, $which:literal, $what:literal, $order:literal) => {
+    ($from:literal, $which:literal, $what:literal, $order:expr) => {
         concat!(
             "SELECT ",
             $what,
-            " FROM archive ",
-            $by,
+            " FROM ",
+            $from,
             " JOIN message ON message.id = archive.id
-             WHERE archive.owner = ?1 AND archive.id > ?2 AND archive.id < ?3 AND time >= ?4 AND time <= ?5
-             AND sent >= ?6 AND EXISTS (SELECT 1 FROM account WHERE number = ?1) ",
+             WHERE archive.owner = ?1 AND time >= ?4 AND time <= ?5 AND sent >= ?6
+             AND EXISTS (SELECT 1 FROM account WHERE number = ?1) AND ",
             $which,
             $order,
             " LIMIT ?7"
         )
     };
-    ($by:literal, $which:literal) => {
+    ($from:literal, $which:literal, Oldest $oldest:literal, Newest $newest:literal) => {
         [
-            entries!($by, $which, "archive.id, time, stanza, owners", " ORDER BY archive.id"),
-            entries!($by, $which, "archive.id, time, stanza, owners", " ORDER BY archive.id DESC"),
-            concat!("SELECT count(*) FROM (", entries!($by, $which, "1", ""), ")"),
+            entries!($from, $which, "archive.id, time, stanza, owners", concat!(" ORDER BY ", $oldest)),
+            entries!($from, $which, "archive.id, time, stanza, owners", concat!(" ORDER BY ", $newest)),
+            concat!("SELECT count(*) FROM (", entries!($from, $which, "1", ""), ")"),
         ]
     };
 }
-
-pub const OF_ALL: [&str; 3] = entries!("", "");
-pub const OF_PEER: [&str; 3] = entries!("INDEXED BY archive_by_peer", " AND peer = ?8");
-pub const OF_IDS: [&str; 3] = entries!("", " AND archive.id IN (SELECT value FROM json_each(?8))");
-pub const OF_BOTH: [&str; 3] =
-    entries!("", " AND archive.id IN (SELECT value FROM json_each(?8)) AND peer = ?9");
+pub const OF_ALL: [&str; 3] = entries!(
+    "archive", "archive.id > ?2 AND archive.id < ?3",
+    Oldest "archive.id", Newest "archive.id DESC"
+);
+/// The runs that reach into what is asked for: the last that begins before it, and all that begin within.
+pub const OF_PEER: [&str; 3] = entries!(
+    "run CROSS JOIN archive ON archive.id BETWEEN max(run.first, ?2 + 1) AND min(run.last, ?3 - 1)",
+    "archive.peer = ?8 AND run.owner = ?1 AND run.peer = ?8 AND run.first < ?3 AND run.first >= coalesce(
+         (SELECT max(first) FROM run WHERE owner = ?1 AND peer = ?8 AND first <= ?2), 0)",
+    Oldest "run.first, archive.id", Newest "run.first DESC, archive.id DESC"
+);
+pub const OF_IDS: [&str; 3] = entries!(
+    "archive", "archive.id > ?2 AND archive.id < ?3 AND archive.id IN (SELECT value FROM json_each(?8))",
+    Oldest "archive.id", Newest "archive.id DESC"
+);
+pub const OF_BOTH: [&str; 3] = entries!(
+    "archive",
+    "archive.id > ?2 AND archive.id < ?3 AND archive.id IN (SELECT value FROM json_each(?8)) AND peer = ?9",
+    Oldest "archive.id", Newest "archive.id DESC"
+);
 
 /// How many there are needs no message, where no time is asked for.
 pub const COUNT_ALL: &str = "SELECT count(*) FROM (SELECT 1 FROM archive

@@ -9,6 +9,7 @@ use sqlx::SqliteConnection;
 
 use super::books::Books;
 use super::delete::{delete_some_of, erase, erase_no_more};
+use super::entries::{INTO_ARCHIVE, INTO_RUNS, INTO_WAITING, Run, runs_of};
 use super::packed::{Range, pack_ranges};
 use super::tail::{Bulk, Entry, Tail};
 use super::text;
@@ -21,8 +22,9 @@ const LONG_TAIL: usize = 4;
 /// How many slices of text a search waits for.
 const TEXT_SLICES: usize = 16;
 const SLICE_TIME: Duration = Duration::from_millis(2);
-/// The rows of a slice, adapted to its time. With fewer, the disk's own latency would be most of it.
-const SLICE_ROWS: std::ops::RangeInclusive<usize> = 128..=1024;
+/// The rows of a slice, adapted to its time by halving and doubling. With fewer, the disk's own latency would be most of
+/// it.
+pub const SLICE_ROWS: std::ops::RangeInclusive<usize> = 128..=1024;
 
 pub struct Chores {
     filling: Option<Filling>,
@@ -39,11 +41,18 @@ pub struct Chores {
     text: Option<MessageId>,
 }
 
-/// A bulk, and how many of its entries are made.
+/// A bulk, and how much of it is made.
 struct Filling {
     bulk: Bulk,
+    runs: Vec<Run>,
+    made: Made,
+}
+
+#[derive(Default)]
+struct Made {
     waiting: usize,
     archive: usize,
+    runs: usize,
 }
 
 impl Chores {
@@ -208,11 +217,12 @@ impl Chores {
     ) -> Result<(), sqlx::Error> {
         let filling = self.filling.get_or_insert_with(|| {
             let bulk = books.lock().tail().read_bulk(self.bulk_rows);
-            Filling { bulk, waiting: 0, archive: 0 }
+            Filling { runs: runs_of(&bulk.archive), bulk, made: Made::default() }
         });
-        let Filling { bulk, waiting, archive } = filling;
-        let made = make_entries(connection, INTO_WAITING, &bulk.waiting, waiting, self.slice_rows).await?
-            || make_entries(connection, INTO_ARCHIVE, &bulk.archive, archive, self.slice_rows).await?;
+        let (Filling { bulk, runs, made }, rows) = (filling, self.slice_rows);
+        let made = INTO_WAITING.slice(connection, &bulk.waiting, &mut made.waiting, rows).await?
+            || INTO_ARCHIVE.slice(connection, &bulk.archive, &mut made.archive, rows).await?
+            || INTO_RUNS.slice(connection, runs, &mut made.runs, rows).await?;
         if made {
             return Ok(());
         }
@@ -228,29 +238,6 @@ impl Chores {
         self.filling = None;
         Ok(())
     }
-}
-
-const INTO_WAITING: &str = "INSERT OR IGNORE INTO waiting (owner, id, alone)
-    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)";
-const INTO_ARCHIVE: &str = "INSERT OR IGNORE INTO archive (owner, id, sent, peer)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
-
-/// False when there was nothing left to make.
-async fn make_entries(
-    connection: &mut SqliteConnection,
-    sql: &'static str,
-    entries: &[Entry],
-    made: &mut usize,
-    rows: usize,
-) -> Result<bool, sqlx::Error> {
-    let left = entries.get(*made..).unwrap_or_default();
-    let slice = left.get(..rows).unwrap_or(left);
-    if slice.is_empty() {
-        return Ok(false);
-    }
-    sqlx::query(sql).bind(json(slice.iter().copied())).execute(connection).await?;
-    *made += slice.len();
-    Ok(true)
 }
 
 /// Entries as `[[owner,id,flag,peer],...]`.

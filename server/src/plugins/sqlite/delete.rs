@@ -50,6 +50,8 @@ pub async fn delete_some_of(
         let found: String = read.fetch_one(&mut *transaction).await?;
         done &= delete(&mut transaction, from, found).await?.is_empty();
     }
+    let runs = sqlx::query(SOME_RUNS).bind(owner.0 as i64).bind(rows as i64);
+    done &= runs.execute(&mut *transaction).await?.rows_affected() == 0;
     if done {
         let forget = sqlx::query("DELETE FROM account_removed WHERE number = ?");
         forget.bind(owner.0 as i64).execute(&mut *transaction).await?;
@@ -69,7 +71,13 @@ pub async fn purge(
     let read =
         sqlx::query_scalar(OLDEST).bind(owner.0 as i64).bind(i64::from(limit)).bind(format_utc(before));
     let found: String = read.fetch_one(&mut *connection).await?;
-    Ok(delete(connection, FROM_ARCHIVE, found).await?.len() as u64)
+    let peers: String = sqlx::query_scalar(PEERS_OF).bind(&found).fetch_one(&mut *connection).await?;
+    let found = delete(connection, FROM_ARCHIVE, found).await?;
+    if let Some(last) = found.iter().map(|entry| entry.1).max() {
+        let runs = sqlx::query(RUNS_BEFORE).bind(owner.0 as i64).bind(peers).bind(last as i64);
+        runs.execute(connection).await?;
+    }
+    Ok(found.len() as u64)
 }
 
 /// What is deleted from now on is overwritten, not only forgotten: a page that gets free too.
@@ -94,6 +102,13 @@ pub const SOME_WAITING: &str = "SELECT json_group_array(json_array(owner, id, al
     FROM (SELECT owner, id, alone FROM waiting WHERE owner = ? LIMIT ?)";
 pub const SOME_ARCHIVED: &str = "SELECT json_group_array(json_array(owner, id, 0))
     FROM (SELECT owner, id FROM archive WHERE owner = ? LIMIT ?)";
+pub const SOME_RUNS: &str = "DELETE FROM run
+    WHERE (owner, peer, first) IN (SELECT owner, peer, first FROM run WHERE owner = ? LIMIT ?)";
+pub const PEERS_OF: &str = "SELECT json_group_array(DISTINCT peer) FROM archive
+    WHERE (owner, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
+/// ?1 owner, ?2 peers, ?3 the last of the owner's entries that are gone.
+pub const RUNS_BEFORE: &str = "DELETE FROM run
+    WHERE owner = ?1 AND peer IN (SELECT value FROM json_each(?2)) AND first <= ?3 AND last <= ?3";
 pub const FROM_WAITING: &str =
     "DELETE FROM waiting WHERE (owner, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
 pub const FROM_ARCHIVE: &str =

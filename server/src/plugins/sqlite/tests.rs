@@ -5,6 +5,7 @@ mod faults;
 mod files;
 mod owned;
 mod plans;
+mod runs;
 mod texts;
 
 use bytes::Bytes;

@@ -8,7 +8,7 @@ use crate::storage::archive::{End, Filter};
 
 /// Every table with something that belongs to an account, and the column that says whose it is. **A new
 /// table is to be entered here or below**, and what fills it in `furnish`.
-const OWNED: [(&str, &str); 9] = [
+const OWNED: [(&str, &str); 10] = [
     ("account", "number"),
     ("secret", "owner"),
     ("roster", "owner"),
@@ -17,6 +17,7 @@ const OWNED: [(&str, &str); 9] = [
     ("item", "owner"),
     ("waiting", "owner"),
     ("archive", "owner"),
+    ("run", "owner"),
     // Until its blob is gone the row stays, as nobody's.
     ("file", "owner"),
 ];

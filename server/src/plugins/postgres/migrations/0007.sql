@@ -1,0 +1,1 @@
+-- Runs of entries with one peer: an index has them here.
