@@ -417,8 +417,10 @@ impl Shared {
             return None;
         }
         let lifetime = Duration::from_secs(config.storage.redis.account_seconds.into());
+        let statement = Duration::from_secs(config.storage.postgres.statement_seconds.into());
         let largest = config.storage.redis.account_bytes as usize;
-        Some(SharedAccounts::new(store.clone(), self.cache.clone(), &self.secret, lifetime, largest))
+        let (store, cache) = (store.clone(), self.cache.clone());
+        Some(SharedAccounts::new(store, cache, &self.secret, lifetime, statement, largest))
     }
 }
 
