@@ -5,6 +5,7 @@ pub mod admin;
 pub mod c2s;
 pub mod capabilities;
 pub mod clock;
+pub mod cold;
 pub mod config;
 pub mod ctl;
 pub mod database;

@@ -17,6 +17,7 @@ use crate::c2s::C2s;
 use crate::c2s::admission::Admission;
 use crate::c2s::listener::{Listener, listen};
 use crate::clock::Clock;
+use crate::cold::{Bounds, Cold};
 use crate::config::{self, Config};
 use crate::directory::Directory;
 use crate::events::{self, Events};
@@ -47,6 +48,8 @@ pub struct Node {
     pub c2s: Arc<C2s>,
     pub directory: Arc<Directory>,
     pub uploads: Arc<Uploads>,
+    /// Over the store, where there are cold files or may be.
+    pub cold: Option<Arc<Cold>>,
     /// What moves events, where there is an event stream.
     pub events: Option<Arc<Events>>,
     http: Arc<Http>,
@@ -113,6 +116,8 @@ impl Node {
         let health = Health::default();
         let (store_is_well, listens) = (health.condition("store"), health.condition("listeners"));
 
+        let cold = cold(&config, data_dir, &store, &metrics).await?;
+        let store = cold.clone().map_or(store, |cold| cold);
         // What all nodes share, and what outlives a restart.
         let ticket_key = shared_key::<32>(&store, "tls.tickets").await?;
         let fake_key = shared_key::<32>(&store, "auth.fake_salts").await?;
@@ -166,6 +171,7 @@ impl Node {
             c2s,
             directory,
             uploads,
+            cold,
             events,
             http,
             tls,
@@ -215,6 +221,7 @@ impl Node {
             tokio::spawn(crate::telemetry::http::serve(listener, shown, self.health.clone()));
         }
         tokio::spawn(self.uploads.clone().clean(self.turn(Job::Expiry)));
+        self.cold.iter().for_each(|cold| self.tend(cold));
         self.events.iter().for_each(Events::start);
         tokio::spawn(self.tls.clone().watch());
         tokio::spawn(self.clone().look_around());
@@ -307,8 +314,20 @@ impl Node {
         length(Queue::Hashing, self.c2s.passwords.waiting());
     }
 
-    fn turn(&self, job: Job) -> Turn {
+    pub fn turn(&self, job: Job) -> Turn {
         Turn::new(self.router.store.clone(), job, self.holder.clone())
+    }
+
+    /// Starts what moves old messages.
+    fn tend(&self, cold: &Arc<Cold>) {
+        let (router, config) = (self.router.clone(), self.config.clone());
+        let before = move |now: u64| {
+            let days = config.load().modules.mam.cold.after_days.at_most()?;
+            Some(now.saturating_sub(days.saturating_mul(retention::DAY)))
+        };
+        let work =
+            cold.clone().work(self.turn(Job::Cold), move || router.now(), before, self.stopping.subscribe());
+        tokio::spawn(work);
     }
 
     /// Once a day, and soon after it has become this node's turn; after an error sooner.
@@ -453,6 +472,21 @@ fn events(
         buffer_events: config.storage.kafka.buffer_events as usize,
     };
     Ok(Some(Events::new(store.clone(), stream, ids, metrics.events.clone(), settings)))
+}
+
+async fn cold(
+    config: &Config,
+    data_dir: &Path,
+    store: &Arc<dyn Store>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<Cold>>, StartError> {
+    let places = plugins::open_cold(config, data_dir).map_err(StartError::Store)?;
+    let Some(cold) = Cold::new(store.clone(), places, metrics.clone(), Bounds::default()) else {
+        return Ok(None);
+    };
+    let is_used =
+        config.modules.mam.cold.store.is_some() || cold.usage().await.map_err(StartError::Store)?.files > 0;
+    Ok(is_used.then_some(cold))
 }
 
 async fn uploads(

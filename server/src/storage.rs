@@ -8,6 +8,7 @@
 pub mod archive;
 pub mod blobs;
 pub mod cache;
+pub mod cold;
 pub mod events;
 pub mod files;
 pub mod finding;
@@ -31,6 +32,7 @@ use xmpp_core::{BareJid, Jid};
 pub use archive::{Archive, Peer, Verified};
 pub use blobs::{Around, Arrival, BlobKind, BlobName, BlobPlace, Blobs, Content, PutError, Shown, Usage};
 pub use cache::{Cache, CacheError, CacheWatch};
+pub use cold::{Candidate, Catalogue, ColdChange, ColdFile, ColdPart, ColdUsage};
 pub use files::{File, FileQuota, Files};
 pub use finding::{Finding, Level};
 pub use leases::{Job, Lease, Leases};
@@ -228,6 +230,10 @@ pub trait Store: Users + Rosters + OfflineQueue + Archive + Items + Files + Leas
     fn save<'a>(&'a self, drafts: Vec<Draft>) -> StoreFut<'a, Vec<MessageId>>;
     /// Can it be written now? For `/readyz` and the operator; the reason when not.
     fn health<'a>(&'a self) -> StoreFut<'a, ()>;
+    /// The catalogue of the cold archive, where the store has one.
+    fn catalogue(&self) -> Option<&dyn Catalogue> {
+        None
+    }
     /// Writes that wait for their transaction.
     fn queued_writes(&self) -> usize {
         0

@@ -53,6 +53,12 @@ const RULES: &[Rule] = &[
         why: "HTTP knows uploads, and no stanza",
     },
     Rule {
+        room: "server/src/cold",
+        except: &[],
+        never: &["crate::router", "crate::session", "crate::modules", "crate::plugins", "crate::node"],
+        why: "the cold archive is a store over a store",
+    },
+    Rule {
         room: "server/src/router",
         except: &[],
         never: &["crate::modules", "crate::plugins", "crate::c2s", "sqlx"],

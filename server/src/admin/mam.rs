@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use xmpp_core::date::{format_utc, parse_utc};
 
 use super::account::domain_name;
+use super::cold::ColdCommand;
 use super::connection::Output;
 use super::protocol::{Code, Refusal};
 use super::{Admin, Answer, done, listed, refusals};
@@ -25,6 +26,9 @@ pub enum MamCommand {
     Purge(Purge),
     /// Count the messages in archives, by account and in all
     Count(Count),
+    /// Old messages in files (modules.mam.cold)
+    #[command(subcommand)]
+    Cold(ColdCommand),
 }
 
 #[derive(Serialize, Deserialize, clap::Args)]
@@ -100,6 +104,7 @@ impl MamCommand {
             MamCommand::Verify {} => verify(admin).await,
             MamCommand::Purge(arguments) => purge(admin, arguments).await,
             MamCommand::Count(arguments) => count(admin, arguments, output).await,
+            MamCommand::Cold(command) => command.run(admin).await,
         }
     }
 }
@@ -206,7 +211,7 @@ fn served(admin: &Admin, domain: &str) -> Result<String, Refusal> {
 }
 
 /// A day, or a moment.
-fn time(text: &str) -> Result<Millis, Refusal> {
+pub(super) fn time(text: &str) -> Result<Millis, Refusal> {
     let moment = parse_utc(text).or_else(|| parse_utc(&format!("{text}T00:00:00Z")));
     moment.ok_or_else(|| {
         let why = format!("{text} is no time: give it as 2026-01-31 or 2026-01-31T12:00:00Z");

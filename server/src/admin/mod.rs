@@ -6,6 +6,7 @@
 //! The other side is `ctl`.
 
 pub mod account;
+pub mod cold;
 mod connection;
 pub mod events;
 pub mod export;

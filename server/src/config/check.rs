@@ -4,7 +4,6 @@ mod s3;
 
 use std::net::IpAddr;
 
-use super::Config;
 use super::credentials;
 use super::error::{Fault, Problem};
 use super::nearest::nearest_word;
@@ -12,6 +11,7 @@ use super::redis_url::RedisUrl;
 use super::sections::MainStore;
 use super::source::Node;
 use super::values::Secret;
+use super::{ColdStore, Config};
 
 /// Everything in `config` that contradicts itself; `tree` says where it was written.
 pub(super) fn check(config: &Config, tree: &Node) -> Vec<Problem> {
@@ -25,6 +25,7 @@ pub(super) fn check(config: &Config, tree: &Node) -> Vec<Problem> {
     check.redis(config);
     check.upload(config);
     check.s3(config);
+    check.cold(config);
     for key in credentials::refused(config) {
         check.fault(key.into(), Fault::WellKnownPassword);
     }
@@ -151,6 +152,17 @@ impl Check<'_> {
             None => return,
         };
         self.fault("storage.postgres.url".into(), fault);
+    }
+
+    fn cold(&mut self, config: &Config) {
+        let cold = &config.modules.mam.cold;
+        if cold.store.is_none() && cold.after_days.at_most().is_some() {
+            self.fault("modules.mam.cold.store".into(), Fault::Needed { by: "modules.mam.cold.after_days" });
+        }
+        if cold.store == Some(ColdStore::S3) && cold.prefix == config.storage.s3.prefix {
+            let wanted = "another prefix than storage.s3.prefix, under which uploads are";
+            self.fault("modules.mam.cold.prefix".into(), Fault::Malformed { wanted });
+        }
     }
 
     fn kafka(&mut self, config: &Config) {

@@ -8,6 +8,7 @@
 mod schema;
 mod changes;
 mod check;
+mod cold;
 mod credentials;
 mod environment;
 mod error;
@@ -32,6 +33,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub use changes::{Change, diff, reloaded};
+pub use cold::*;
 pub use credentials::{is_this_machine, is_well_known, well_known as well_known_credentials};
 pub use error::{Fault, Origin, Problem, Problems};
 pub use events::*;

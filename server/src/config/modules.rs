@@ -1,7 +1,7 @@
 //! `[modules]`: one section per module that has something to set.
 
 use super::words::words;
-use super::{Limit, Uri};
+use super::{ColdArchive, Limit, Uri};
 
 settings! {
     /// What goes beyond RFC 6120 and 6121, one section per module.
@@ -103,6 +103,8 @@ settings! {
         /// What is there already when this is switched on is taken in little by little. Servers of one PostgreSQL
         /// database have to agree about it.
         restart full_text: bool = false;
+        /// Old messages in files.
+        section cold: ColdArchive = ColdArchive::default();
     }
 }
 

@@ -6,8 +6,9 @@ use super::values::{Secret, Uri};
 use super::words::words;
 
 settings! {
-    /// A bucket for uploads, at Amazon S3 or whoever speaks its protocol. `modules.upload.store = "s3"` puts uploads there;
-    /// without that, what is there already is still served.
+    /// A bucket for uploads and for the cold archive, at Amazon S3 or whoever speaks its protocol.
+    /// `modules.upload.store = "s3"` puts uploads there, `modules.mam.cold.store = "s3"` old messages; without that, what is
+    /// there already is still served.
     pub struct S3 {
         /// Where it is. Absent: Amazon's own of the region.
         restart endpoint: Option<Uri> = None, like "\"https://s3.example.com\"";

@@ -40,6 +40,7 @@ impl Config {
     pub fn settle(&mut self, data_dir: PathBuf) {
         self.storage.sqlite.path.get_or_insert_with(|| data_dir.join("meerkat.db"));
         self.storage.disk.path.get_or_insert_with(|| data_dir.join("uploads"));
+        self.modules.mam.cold.path.get_or_insert_with(|| data_dir.join("cold"));
         self.general.data_dir = Some(data_dir);
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::admin::Command;
 use crate::admin::account::AccountCommand;
+use crate::admin::cold::{ColdCommand, LookedAt};
 use crate::admin::events::{EventsCommand, EventsStatus};
 use crate::admin::mam::{Counted, Looked, MamCommand};
 use crate::admin::roster::{Ask, Contact, RosterCommand, Who};
@@ -40,6 +41,7 @@ pub fn done(out: &mut impl Write, command: &Command, result: &Value) -> io::Resu
             writeln!(out, "{}", level.unwrap_or_else(|_| text(result)))
         }
         Command::Mam(MamCommand::Verify {}) => write!(out, "{}", typed(result, looked)),
+        Command::Mam(MamCommand::Cold(ColdCommand::Verify {})) => write!(out, "{}", typed(result, looked_at)),
         Command::Upload(UploadCommand::Usage(_)) => writeln!(out, "{}", typed(result, usage)),
         Command::Events(EventsCommand::Status {}) => write!(out, "{}", typed(result, events)),
         Command::Stanza(_) => writeln!(out, "{}", sent(result)),
@@ -58,7 +60,9 @@ pub fn says_no(command: &Command, result: &Value) -> Option<String> {
     let no = match command {
         Command::Account(AccountCommand::CheckPassword(_)) => result["correct"] == false,
         Command::Account(AccountCommand::CheckUser(_)) => result["exist"] == false,
-        Command::Mam(MamCommand::Verify {}) => result["faults"] != 0,
+        Command::Mam(MamCommand::Verify {} | MamCommand::Cold(ColdCommand::Verify {})) => {
+            result["faults"] != 0
+        }
         Command::Server(ServerCommand::Reload {}) => {
             let refused: Vec<String> = result["refused"].as_array().into_iter().flatten().map(text).collect();
             return (!refused.is_empty()).then(|| refused.join("\n"));
@@ -70,7 +74,11 @@ pub fn says_no(command: &Command, result: &Value) -> Option<String> {
 
 /// Is there more to say than why not?
 pub fn says_both(command: &Command) -> bool {
-    matches!(command, Command::Server(ServerCommand::Reload {}) | Command::Mam(MamCommand::Verify {}))
+    matches!(
+        command,
+        Command::Server(ServerCommand::Reload {})
+            | Command::Mam(MamCommand::Verify {} | MamCommand::Cold(ColdCommand::Verify {}))
+    )
 }
 
 fn events(status: EventsStatus) -> String {
@@ -99,6 +107,17 @@ fn counted(Counted { jid, domain, messages }: Counted) -> String {
         Some(domain) => format!("{domain}  {messages} in all"),
         None => format!("{}  {messages}", jid.unwrap_or_default()),
     }
+}
+
+fn looked_at(looked: LookedAt) -> String {
+    let LookedAt { files, messages, entries, bytes, findings, faults, message } = looked;
+    let seen = format!("{files} files, {bytes} bytes, {messages} messages, {entries} entries in archives");
+    let mut lines = vec![seen];
+    lines.extend(findings);
+    // The reason of an exit code that says no is told apart.
+    lines.extend((faults == 0).then_some(message));
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 fn looked(Looked { verified, faults, message }: Looked) -> String {

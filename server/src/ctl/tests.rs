@@ -30,7 +30,7 @@ fn the_commands_are_those_that_scripts_know() {
         account checkUser, account listUsers, account countUsers, account banUser, account unbanUser, \
         account importUsers, account exportData, session listSessions, session countSessions, session kickUser, \
         session kickUserSession, roster listContacts, roster addContact, roster deleteContact, \
-        mam verify, mam purge, mam count, \
+        mam verify, mam purge, mam count, mam cold move, mam cold verify, \
         server status, server version, server getLoglevel, server setLoglevel, server reload, server doctor, server stop, \
         stanza sendMessage, stanza sendStanza, upload test, upload list, upload remove, upload usage, \
         events status, db status, db migrate, db check, db copy, doctor, started, status, stop, version, completions";

@@ -32,6 +32,12 @@ pub struct Outgoing {
     pub rows: Vec<(i64, i64, String, i64, Vec<u8>)>,
 }
 
+/// A file of the cold archive, with who has what of it. The file itself stays where it is.
+pub struct ColdRows {
+    pub number: u64,
+    pub rows: [Rows; 2],
+}
+
 /// What of a copy is done.
 pub struct Progress {
     pub account: u64,
@@ -78,6 +84,11 @@ pub async fn copy(
     while let Some(page) = export.outbox(told).await? {
         told = page.last;
         import.outbox(page).await?;
+    }
+    let mut filed = 0;
+    while let Some(page) = export.cold(filed).await? {
+        filed = page.number;
+        import.cold(page).await?;
     }
     let copied = compare(&mut export, &mut import).await?;
     import.finish(last_account, export.last_message).await?;

@@ -49,10 +49,10 @@ impl Disk {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                 StoreError::Full(format!(
-                    "there is no room left for uploads in {folder}: free space on its disk ({error})"
+                    "there is no room left for files in {folder}: free space on its disk ({error})"
                 ))
             }
-            _ => StoreError::Unavailable(format!("uploads cannot be kept in {folder}: {error}")),
+            _ => StoreError::Unavailable(format!("files cannot be kept in {folder}: {error}")),
         }
     }
 

@@ -178,6 +178,22 @@ pub fn open_blobs(
     Ok(places)
 }
 
+/// Where cold files are kept, first what takes new ones.
+pub fn open_cold(config: &Config, data_dir: &Path) -> Result<Vec<Arc<dyn Blobs>>, StoreError> {
+    let settings = &config.modules.mam.cold;
+    let folder = settings.path.clone().unwrap_or_else(|| data_dir.join("cold"));
+    #[allow(unused_mut, reason = "without S3 there is no other place")]
+    let mut places: Vec<Arc<dyn Blobs>> = vec![Arc::new(disk::Disk::new(folder))];
+    #[cfg(feature = "s3")]
+    if config.storage.s3.bucket.is_some() {
+        let is_main = settings.store == Some(crate::config::ColdStore::S3);
+        let options =
+            s3::Options { prefix: settings.prefix.clone(), ..s3::Options::configured(&config.storage.s3)? };
+        places.insert(if is_main { 0 } else { 1 }, Arc::new(s3::S3::open(options)?));
+    }
+    Ok(places)
+}
+
 #[cfg(feature = "sqlite")]
 fn sqlite_options(config: &Config, data_dir: &Path) -> sqlite::Options {
     let path = config.storage.sqlite.path.clone().unwrap_or_else(|| data_dir.join("meerkat.db"));

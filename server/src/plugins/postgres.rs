@@ -13,6 +13,7 @@ mod archive;
 mod batch;
 mod books;
 mod chores;
+mod cold;
 pub mod examine;
 mod failure;
 mod files;
@@ -158,6 +159,10 @@ impl Store for Postgres {
 
     fn health<'a>(&'a self) -> StoreFut<'a, ()> {
         Box::pin(self.changes.probe())
+    }
+
+    fn catalogue(&self) -> Option<&dyn Catalogue> {
+        Some(self)
     }
 
     fn queued_writes(&self) -> usize {

@@ -13,6 +13,7 @@ mod apply;
 mod archive;
 mod books;
 mod chores;
+mod cold;
 mod delete;
 mod entries;
 #[cfg(feature = "postgres")]
@@ -173,6 +174,10 @@ impl Store for Sqlite {
 
     fn health<'a>(&'a self) -> StoreFut<'a, ()> {
         Box::pin(async { self.change(Change::Probe).await.map(|_| ()) })
+    }
+
+    fn catalogue(&self) -> Option<&dyn Catalogue> {
+        Some(self)
     }
 
     fn queued_writes(&self) -> usize {

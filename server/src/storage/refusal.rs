@@ -66,6 +66,15 @@ impl StoreError {
         StoreError::Conflict(format!("the lease of {job} is not held any more: another does this now"))
     }
 
+    /// What is in the catalogue of the cold archive is not what the change came from.
+    pub fn cold_changed() -> StoreError {
+        StoreError::Conflict("the archives changed while a file of them was written".to_owned())
+    }
+
+    pub fn no_catalogue() -> StoreError {
+        StoreError::Unavailable("this store has no catalogue of a cold archive".to_owned())
+    }
+
     pub fn closed() -> StoreError {
         StoreError::Unavailable("the store is closed".to_owned())
     }

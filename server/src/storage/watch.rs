@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::StoreError;
+use super::{ColdUsage, StoreError};
 
 /// Told by a store of each transaction, failure and bound; by every plugin of its operations and connections. Nothing
 /// here may wait or allocate: it stands on the way of messages.
@@ -23,6 +23,8 @@ pub trait Watch: Send + Sync + std::fmt::Debug {
     fn operated(&self, _operation: Operation, _took: Duration, _well: bool) {}
     /// So many items went together, in one transaction or request.
     fn batched(&self, _plugin: Plugin, _items: usize) {}
+    /// So much is in the cold archive.
+    fn cold(&self, _usage: ColdUsage) {}
     /// So many connections more, or fewer, are in that state; or callers that wait for one.
     fn pooled(&self, _plugin: Plugin, _state: Pooled, _change: i64) {}
 }
@@ -127,6 +129,13 @@ operations! {
         S3Copy = "copy",
         S3Delete = "delete",
         S3List = "list",
+    }
+    Cold = "cold" {
+        ColdRead = "read",
+        ColdWrite = "write",
+        ColdRemove = "remove",
+        ColdMove = "move",
+        ColdRewrite = "rewrite",
     }
 }
 

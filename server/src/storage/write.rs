@@ -7,7 +7,8 @@ use xmpp_core::{BareJid, Jid};
 
 use super::subscription::{Effect, Verb};
 use super::{
-    AccountNumber, Deleted, File, FileQuota, Lease, Millis, Place, RosterItem, RosterLimits, RosterVersion,
+    AccountNumber, ColdChange, Deleted, File, FileQuota, Lease, MessageId, Millis, Place, RosterItem,
+    RosterLimits, RosterVersion,
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -160,6 +161,9 @@ pub enum Write {
         limit: u32,
     },
 
+    /// Changes the catalogue of the cold archive. A store without one refuses.
+    Cold(ColdChange),
+
     /// A part of a job: `Conflict`, and nothing is done, unless the lease is still held.
     Under {
         lease: Lease,
@@ -177,4 +181,9 @@ pub enum Written {
     Jids(Vec<Jid>),
     Dropped(u64),
     Deleted(Deleted),
+    /// So many entries that are in files went; the last message that was looked at, if there was one.
+    Cleared {
+        last: Option<MessageId>,
+        entries: u64,
+    },
 }

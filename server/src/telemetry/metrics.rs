@@ -23,7 +23,7 @@ use super::plugins::Plugins;
 use super::process;
 use crate::config::Mechanism;
 use crate::storage::cache::{CacheAction, CacheOutcome};
-use crate::storage::{CacheWatch, Crowded, Operation, Plugin, Pooled, StoreError, Watch};
+use crate::storage::{CacheWatch, ColdUsage, Crowded, Operation, Plugin, Pooled, StoreError, Watch};
 
 /// Everything that is counted. The fields are public: whoever counts seldom does so directly; what is counted
 /// for each stanza has a method.
@@ -55,6 +55,10 @@ pub struct Metrics {
     pub stanza_errors: Per<Condition, Counter>,
     /// What becomes of uploads at their places.
     pub blobs: BlobMetrics,
+    /// Files of the cold archive, their bytes, and the messages in them.
+    pub cold_files: Gauge,
+    pub cold_bytes: Gauge,
+    pub cold_messages: Gauge,
     /// Of the event stream.
     pub events: Arc<EventMetrics>,
     /// When each certificate expires, in seconds since 1970, by its file.
@@ -84,6 +88,9 @@ impl Default for Metrics {
             stream_errors: Per::default(),
             stanza_errors: Per::default(),
             blobs: BlobMetrics::default(),
+            cold_files: Gauge::default(),
+            cold_bytes: Gauge::default(),
+            cold_messages: Gauge::default(),
             events: Arc::default(),
             certificate_expiry: Mutex::default(),
             started: SystemTime::now(),
@@ -215,6 +222,13 @@ impl Watch for Metrics {
         self.plugins.batched(plugin, items);
     }
 
+    fn cold(&self, usage: ColdUsage) {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.cold_files.set(number(usage.files));
+        self.cold_bytes.set(number(usage.bytes));
+        self.cold_messages.set(number(usage.messages));
+    }
+
     fn pooled(&self, plugin: Plugin, state: Pooled, change: i64) {
         self.plugins.pooled(plugin, state, change);
     }
@@ -231,6 +245,7 @@ impl Collector for Metrics {
         let mut page = Page(encoder);
         self.traffic(&mut page)?;
         self.store(&mut page)?;
+        self.cold_archive(&mut page)?;
         self.events.tell(&mut page)?;
         self.plugins.show(&mut page)?;
         self.errors(&mut page)?;
@@ -254,6 +269,13 @@ impl Metrics {
         page.counters("meerkat_logins", "Attempts to log in by mechanism and result.", &self.logins)?;
         let help = "From reading a stanza until it is in its mailboxes, saved, answered or refused.";
         page.histogram("meerkat_route_duration", help, Some(Unit::Seconds), &self.route_duration)
+    }
+
+    fn cold_archive(&self, page: &mut Page) -> fmt::Result {
+        page.gauge("meerkat_cold_files", "Files of the cold archive.", None, self.cold_files.value())?;
+        let help = "What the files of the cold archive come to.";
+        page.gauge("meerkat_cold", help, Some(Unit::Bytes), self.cold_bytes.value())?;
+        page.gauge("meerkat_cold_messages", "Messages in the cold archive.", None, self.cold_messages.value())
     }
 
     fn store(&self, page: &mut Page) -> fmt::Result {

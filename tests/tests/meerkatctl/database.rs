@@ -20,7 +20,7 @@ fn an_sqlite_file_is_made_looked_at_and_checked() {
     assert_eq!(missing.code, 1);
     assert!(missing.error.contains("meerkat.db is not there"), "{}", missing.error);
     let made = db(&server, &[], &["migrate"]).done();
-    assert!(made.contains("schema    7, the newest"), "{made}");
+    assert!(made.contains("schema    8, the newest"), "{made}");
     server.run(&[]);
     server.started();
     server

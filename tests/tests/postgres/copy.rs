@@ -53,7 +53,7 @@ async fn everything_is_copied_and_a_copy_that_was_cut_off_goes_on() {
         assert!(said.contains("has an unfinished copy of another store"), "{said}");
     }
     let copied = copy(&from, &to, &mut |_| {}).await.expect("copies");
-    assert_eq!(copied.len(), 11, "{copied:?}");
+    assert_eq!(copied.len(), 14, "{copied:?}");
     let again = copy(&from, &to, &mut |_| {}).await;
     let Err(StoreError::Conflict(said)) = again else { panic!("{again:?}") };
     assert!(said.contains("is not empty"), "{said}");

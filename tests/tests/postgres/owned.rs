@@ -5,7 +5,8 @@ use meerkat_tests::postgres::PostgresServer;
 use server::plugins::postgres::Postgres;
 use server::storage::subscription::Verb;
 use server::storage::{
-    AccountNumber, Draft, File, FileQuota, Files, Owner, Peer, Role, RosterLimits, Store, Write,
+    AccountNumber, ColdChange, ColdFile, ColdPart, Draft, File, FileQuota, Files, Owner, Peer, Role,
+    RosterLimits, Store, Write,
 };
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
@@ -15,10 +16,11 @@ use xmpp_core::sasl::{ScramHash, ScramSecret};
 use crate::stage::{bare, create, options};
 
 /// Tables with something of an account's; each has a row of hers when she goes.
-const OWNED: [&str; 12] = [
+const OWNED: [&str; 13] = [
     "account",
     "archive",
     "blocked",
+    "cold_part",
     "file",
     "item",
     "message",
@@ -31,8 +33,10 @@ const OWNED: [&str; 12] = [
 ];
 /// Tables that are nobody's. What is in `outbox` is on its way to the event stream, and goes when it is there, or
 /// after `outbox.max_days` (docs/events.md).
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 10] = [
     "account_removed",
+    "cold_file",
+    "cold_note",
     "committed",
     "lease",
     "meerkat_schema",
@@ -91,7 +95,7 @@ async fn nothing_of_an_account_outlives_it() {
     }
     let owners = "SELECT count(*) FROM (SELECT owner FROM archive UNION ALL SELECT owner FROM waiting
         UNION ALL SELECT owner FROM item UNION ALL SELECT owner FROM blocked UNION ALL SELECT owner FROM secret
-        UNION ALL SELECT owner FROM file) AS owned WHERE owner = ";
+        UNION ALL SELECT owner FROM file UNION ALL SELECT owner FROM cold_part) AS owned WHERE owner = ";
     assert_eq!(scalar::<i64>(&mut connection, &format!("{owners}{}", juliet.0)).await, 0);
 }
 
@@ -162,7 +166,24 @@ async fn fill(store: &Postgres, juliet: AccountNumber, romeo: AccountNumber) {
         draft(&[own(romeo, archived)], his),
         draft(&[own(romeo, archived), own(juliet, archived)], his),
     ];
-    store.save(drafts).await.expect("saves");
+    let ids = store.save(drafts).await.expect("saves");
+    // As if it were in a file.
+    let file = ColdFile {
+        number: 0,
+        place: "disk:somewhere".to_owned(),
+        first: ids[0],
+        last: ids[0],
+        oldest: 1,
+        newest: 1,
+        messages: 1,
+        entries: 1,
+        bytes: 99,
+        index_at: 9,
+        sum: String::new(),
+        stale: 0,
+    };
+    let parts = vec![ColdPart { owner: juliet, first: ids[0], last: ids[0], entries: 1 }];
+    store.write(Write::Cold(ColdChange::Add { file, parts })).await.expect("writes");
     // Their words are taken in by whoever searches.
     use server::storage::Archive;
     let filter =

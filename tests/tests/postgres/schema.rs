@@ -35,7 +35,7 @@ async fn a_newer_schema_stops_the_start() {
     execute(&url, "UPDATE meerkat_schema SET version = 999").await;
     let said = refused(&url).await;
     let expected =
-        "schema 999, which a newer Meerkat made; this one knows schemas up to 7: start the newer one";
+        "schema 999, which a newer Meerkat made; this one knows schemas up to 8: start the newer one";
     assert!(said.contains(expected), "{said}");
     assert!(said.contains("storage.postgres.url"), "{said}");
 }

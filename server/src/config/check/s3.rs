@@ -2,23 +2,32 @@
 
 use super::{Check, is_base};
 use crate::config::error::Fault;
-use crate::config::{Config, HttpTls, S3Get, S3Put, Secret, UploadStore};
+use crate::config::{ColdStore, Config, HttpTls, S3Get, S3Put, Secret, UploadStore};
 
 /// Amazon's largest object that one request puts or copies.
 const S3_OBJECT_BYTES: u64 = 5 << 30;
 
 impl Check<'_> {
     pub(super) fn s3(&mut self, config: &Config) {
-        let (s3, upload) = (&config.storage.s3, &config.modules.upload);
-        let is_used = upload.store == UploadStore::S3;
+        let (s3, upload, cold) = (&config.storage.s3, &config.modules.upload, &config.modules.mam.cold);
+        let has_uploads = upload.store == UploadStore::S3;
+        let is_used = has_uploads || cold.store == Some(ColdStore::S3);
         if !is_used && s3.bucket.is_none() {
             return;
         }
         if !cfg!(feature = "s3") {
-            let key = if is_used { "modules.upload.store" } else { "storage.s3" };
+            let key = match (has_uploads, is_used) {
+                (true, _) => "modules.upload.store",
+                (false, true) => "modules.mam.cold.store",
+                (false, false) => "storage.s3",
+            };
             self.fault(key.into(), Fault::NotCompiled { feature: "s3" });
         }
-        let by = if is_used { "modules.upload.store = \"s3\"" } else { "storage.s3.bucket" };
+        let by = match (has_uploads, is_used) {
+            (true, _) => "modules.upload.store = \"s3\"",
+            (false, true) => "modules.mam.cold.store = \"s3\"",
+            (false, false) => "storage.s3.bucket",
+        };
         let keys = [
             ("storage.s3.bucket", s3.bucket.as_deref()),
             ("storage.s3.access_key", s3.access_key.as_deref()),
@@ -29,7 +38,7 @@ impl Check<'_> {
                 self.fault(key.into(), Fault::Needed { by });
             }
         }
-        if is_used && upload.max_file_bytes > S3_OBJECT_BYTES {
+        if has_uploads && upload.max_file_bytes > S3_OBJECT_BYTES {
             let fault = Fault::MoreThan { other: "what S3 takes at once", value: S3_OBJECT_BYTES };
             self.fault("modules.upload.max_file_bytes".into(), fault);
         }

@@ -133,6 +133,7 @@ impl State {
             Write::DiscardEvents { bytes, before, limit } => {
                 Ok(Written::Deleted(self.outbox.discard(bytes, before, limit)))
             }
+            Write::Cold(_) => Err(StoreError::no_catalogue()),
             Write::Under { lease, write } => {
                 leases.check(&lease)?;
                 self.apply(leases, *write)

@@ -5,6 +5,7 @@
 //! and then write as if they were alone. Accounts are locked in the order of their numbers.
 
 mod accounts;
+mod cold;
 mod files;
 mod items;
 mod roster;
@@ -299,6 +300,7 @@ async fn apply(connection: &mut PgConnection, named: &Named, write: Write) -> Re
         Write::DiscardEvents { bytes, before, limit } => {
             outbox::discard(connection, bytes, before, limit).await
         }
+        Write::Cold(change) => cold::apply(connection, change).await,
         Write::Under { lease, .. } => Err(StoreError::lease_lost(lease.job.name()).into()),
     }
 }

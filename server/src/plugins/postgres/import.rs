@@ -7,7 +7,7 @@ use sqlx::{Connection, Postgres, Transaction};
 use super::batch::Batch;
 use super::link::{self, Opening, Options};
 use super::schema;
-use crate::plugins::copy::{Accounts, Messages, Outgoing, Progress, Rows, Sum};
+use crate::plugins::copy::{Accounts, ColdRows, Messages, Outgoing, Progress, Rows, Sum};
 use crate::storage::StoreError;
 
 pub struct Import {
@@ -112,6 +112,14 @@ impl Import {
         Ok(())
     }
 
+    /// With the number that it has already.
+    pub async fn cold(&mut self, page: ColdRows) -> Result<(), StoreError> {
+        // It notes nothing: what is there already is passed over.
+        let note = sqlx::query("SELECT 1");
+        let written = write_rows(&mut self.connection, &page.rows, note).await;
+        written.map_err(|error| self.options.named.error(&error))
+    }
+
     /// The same sums as on the other side (`sqlite/export.rs`).
     pub async fn sums(&mut self) -> Result<Vec<Sum>, StoreError> {
         let mut sums = Vec::new();
@@ -148,7 +156,8 @@ impl Import {
                 "SELECT setval('account_number_seq', greatest($1, 1), $1 > 0),
                      setval('message_id', greatest($2, (SELECT last_value FROM message_id))),
                      setval('shared_item_place_seq', greatest((SELECT max(place) FROM shared_item), 1)),
-                     setval('outbox_place_seq', greatest((SELECT max(place) FROM outbox), 1))",
+                     setval('outbox_place_seq', greatest((SELECT max(place) FROM outbox), 1)),
+                     setval('cold_file_number_seq', greatest((SELECT max(number) FROM cold_file), 1))",
             )
             .bind(last_account as i64)
             .bind(last_message as i64)
@@ -174,7 +183,29 @@ async fn write_rows(connection: &mut PgConnection, rows: &[Rows], note: Note<'_>
     transaction.commit().await
 }
 
-const INSERTS: [(&str, &str); 9] = [
+const INSERTS: [(&str, &str); 12] = [
+    (
+        "cold_file",
+        "INSERT INTO cold_file (number, place, first, last, oldest, newest, messages, entries, bytes, index_at, sum,
+             stale)
+         SELECT number, place, first, last, oldest, newest, messages, entries, bytes, index_at, sum, stale
+         FROM json_to_recordset($1::json) AS r (number bigint, place text, first bigint, last bigint,
+             oldest bigint, newest bigint, messages bigint, entries bigint, bytes bigint, index_at bigint,
+             sum text, stale bigint)
+         ON CONFLICT DO NOTHING",
+    ),
+    (
+        "cold_part",
+        "INSERT INTO cold_part (owner, file, first, last, entries) SELECT owner, file, first, last, entries
+         FROM json_to_recordset($1::json) AS r (owner bigint, file bigint, first bigint, last bigint,
+             entries bigint)
+         ON CONFLICT DO NOTHING",
+    ),
+    (
+        "cold_note",
+        "INSERT INTO cold_note (place, due) SELECT place, due
+         FROM json_to_recordset($1::json) AS r (place text, due bigint)",
+    ),
     (
         "account",
         "INSERT INTO account (number, jid, domain, created, banned, last_logout, last_status, roster_epoch,
@@ -236,7 +267,17 @@ const INSERTS: [(&str, &str); 9] = [
     ),
 ];
 
-const SUMS: [(&str, &str); 10] = [
+const SUMS: [(&str, &str); 13] = [
+    (
+        "cold_file",
+        "SELECT count(*), coalesce(sum(number + octet_length(place) + first + last + oldest + newest + messages
+             + entries + bytes + index_at + octet_length(sum) + stale), 0)::bigint FROM cold_file",
+    ),
+    (
+        "cold_part",
+        "SELECT count(*), coalesce(sum(owner + file + first + last + entries), 0)::bigint FROM cold_part",
+    ),
+    ("cold_note", "SELECT count(*), coalesce(sum(octet_length(place) + due), 0)::bigint FROM cold_note"),
     (
         "outbox",
         "SELECT count(*), coalesce(sum(place + events + octet_length(content)), 0)::bigint FROM outbox",

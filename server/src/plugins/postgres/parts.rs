@@ -83,7 +83,7 @@ impl Postgres {
     }
 
     /// Drops the oldest part; how many of its messages stay because they wait.
-    async fn drop_part(&self, name: &str, lease: &Lease) -> Result<u64, StoreError> {
+    pub(super) async fn drop_part(&self, name: &str, lease: &Lease) -> Result<u64, StoreError> {
         let (job, epoch) = (lease.job.name(), lease.epoch as i64);
         let loosen = "SELECT meerkat_loosen_part($1, $2, $3)";
         self.pool.one::<(i64,)>(|| sqlx::query_as(loosen).bind(name).bind(job).bind(epoch)).await?;

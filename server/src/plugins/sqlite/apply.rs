@@ -4,17 +4,18 @@
 //! commit alone, without a savepoint.
 
 mod accounts;
+mod cold;
 mod files;
 mod items;
 mod roster;
 
 use sqlx::SqliteConnection;
 
-use super::delete::purge;
+use super::delete::{clear_cold, purge};
 use super::failure::{Failure, Named};
 use super::outbox;
 use crate::storage::outbox::AccountEvent;
-use crate::storage::{AccountNumber, Millis, StoreError, Write, Written};
+use crate::storage::{AccountNumber, MessageId, Millis, StoreError, Write, Written};
 
 /// A write of the server, or one of the store's own.
 pub enum Change {
@@ -28,9 +29,30 @@ pub enum Change {
     Probe,
     /// Somebody searches by words. It is done before the commit.
     FindText,
+    /// Gives entries to what came before then, where it lies in the tail. It is done before the commit.
+    IndexOld(Millis),
+    /// Deletes entries of archives that are in files, of so many messages.
+    ClearCold {
+        after: MessageId,
+        up_to: MessageId,
+        limit: u32,
+    },
 }
 
 impl Change {
+    /// Asks for what is done before the commit, and for nothing in it.
+    pub fn only_asks(&self) -> bool {
+        matches!(self, Change::Probe | Change::FindText | Change::IndexOld(_))
+    }
+
+    /// Up to which time what the tail has is to get entries.
+    pub fn looks_before(&self) -> Option<Millis> {
+        match self {
+            Change::IndexOld(before) => Some(*before),
+            _ => self.purges_before(),
+        }
+    }
+
     /// The time before which it deletes from an archive, if it does.
     pub fn purges_before(&self) -> Option<Millis> {
         match self {
@@ -38,7 +60,7 @@ impl Change {
                 Write::PurgeArchive { before, .. } => Some(before),
                 _ => None,
             },
-            Change::ShareSecret { .. } | Change::Probe | Change::FindText => None,
+            _ => None,
         }
     }
 
@@ -46,7 +68,7 @@ impl Change {
     pub fn event(&self, now: Millis) -> Option<AccountEvent> {
         match self {
             Change::Write(write) => AccountEvent::of(write, now),
-            Change::ShareSecret { .. } | Change::Probe | Change::FindText => None,
+            _ => None,
         }
     }
 
@@ -69,7 +91,8 @@ pub async fn apply(
             share.bind(name).bind(proposed).execute(connection).await?;
             Ok(Written::Done)
         }
-        Change::FindText => Ok(Written::Done),
+        Change::FindText | Change::IndexOld(_) => Ok(Written::Done),
+        Change::ClearCold { after, up_to, limit } => Ok(clear_cold(connection, after, up_to, limit).await?),
         Change::Probe => {
             let probe = "UPDATE progress SET probed = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
             sqlx::query(probe).execute(connection).await?;
@@ -147,6 +170,7 @@ async fn apply_write(
         Write::DiscardEvents { bytes, before, limit } => {
             outbox::discard(connection, bytes, before, limit).await
         }
+        Write::Cold(change) => cold::apply(connection, change).await,
         Write::Under { lease, .. } => Err(StoreError::lease_lost(lease.job.name()).into()),
     }
 }

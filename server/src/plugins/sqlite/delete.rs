@@ -11,7 +11,7 @@ use xmpp_core::date::format_utc;
 use super::chores::json;
 use super::packed::{Owners, Pair, unpack_owners};
 use super::tail::Entry;
-use crate::storage::{AccountNumber, MessageId, Millis, Peer};
+use crate::storage::{AccountNumber, MessageId, Millis, Peer, Written};
 
 /// Deletes the entries of what was taken. Gives the pairs that were there.
 pub async fn delete_taken(
@@ -80,6 +80,35 @@ pub async fn purge(
     Ok(found.len() as u64)
 }
 
+/// Deletes the entries that archives have of some messages up to an id; says which was the last that was looked at.
+/// Inside a transaction.
+pub async fn clear_cold(
+    connection: &mut SqliteConnection,
+    after: MessageId,
+    up_to: MessageId,
+    limit: u32,
+) -> Result<Written, sqlx::Error> {
+    let read = sqlx::query_scalar(ARCHIVED_OF).bind(after.0 as i64).bind(up_to.0 as i64).bind(limit);
+    let messages: String = read.fetch_one(&mut *connection).await?;
+    let messages: Vec<(u64, String)> = parsed(&messages)?;
+    let last = messages.last().map(|message| MessageId(message.0));
+    let mut pairs = Vec::new();
+    for (id, hex) in messages {
+        let owners: Owners =
+            hex::decode(hex).ok().and_then(|bytes| unpack_owners(&bytes)).unwrap_or_default();
+        let archived = owners.iter().filter(|owner| owner.role.archived);
+        pairs.extend(archived.map(|owner| (owner.account.0, id)));
+    }
+    let read = sqlx::query_scalar(IN_ARCHIVES).bind(serde_json::json!(pairs).to_string());
+    let found: String = read.fetch_one(&mut *connection).await?;
+    let peers: String = sqlx::query_scalar(PAIRS_OF).bind(&found).fetch_one(&mut *connection).await?;
+    let entries = delete(connection, FROM_ARCHIVE, found).await?.len() as u64;
+    if let Some(last) = last {
+        sqlx::query(RUNS_OF_PAIRS).bind(peers).bind(last.0 as i64).execute(connection).await?;
+    }
+    Ok(Written::Cleared { last, entries })
+}
+
 /// What is deleted from now on is overwritten, not only forgotten: a page that gets free too.
 pub async fn erase(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query("PRAGMA secure_delete = ON").execute(connection).await.map(|_| ())
@@ -97,6 +126,17 @@ pub const OLDEST: &str = "WITH oldest AS MATERIALIZED (
     )
     SELECT json_group_array(json_array(?1, id, 0)) FROM oldest
     WHERE id < coalesce((SELECT min(id) FROM oldest WHERE time >= ?3), 9223372036854775807)";
+
+/// ?1 and ?2 between which ids, the second included, ?3 limit.
+pub const ARCHIVED_OF: &str = "SELECT json_group_array(json_array(id, hex(owners))) FROM (
+    SELECT id, owners FROM message WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)";
+/// The owners and peers of entries, and their runs up to an id.
+pub const PAIRS_OF: &str = "SELECT json_group_array(DISTINCT json_array(owner, peer)) FROM archive
+    WHERE (owner, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
+pub const RUNS_OF_PAIRS: &str = "DELETE FROM run
+    WHERE (owner, peer) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1)) AND first <= ?2 AND last <= ?2";
+pub const IN_ARCHIVES: &str = "SELECT json_group_array(json_array(owner, id, 0)) FROM archive
+    WHERE (owner, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
 
 pub const SOME_WAITING: &str = "SELECT json_group_array(json_array(owner, id, alone))
     FROM (SELECT owner, id, alone FROM waiting WHERE owner = ? LIMIT ?)";

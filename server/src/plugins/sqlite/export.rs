@@ -14,7 +14,7 @@ use super::load::{self, existing};
 use super::open::{self, Lock, Options};
 use super::packed::{Owners, unpack_owners};
 use super::tail::Tail;
-use crate::plugins::copy::{Accounts, Messages, Outgoing, Rows, Sum};
+use crate::plugins::copy::{Accounts, ColdRows, Messages, Outgoing, Rows, Sum};
 use crate::storage::{AccountNumber, Draft, MessageId, Owner, Peer, Role, StoreError};
 
 /// Accounts and messages in one page.
@@ -116,6 +116,21 @@ impl Export {
         .await
         .map_err(|error| self.named.error(&error))?;
         Ok(rows.last().map(|row| row.0 as u64).map(|last| Outgoing { last, rows }))
+    }
+
+    /// The next file of the cold archive behind a number.
+    pub async fn cold(&mut self, after: u64) -> Result<Option<ColdRows>, StoreError> {
+        let next =
+            sqlx::query_scalar("SELECT min(number) FROM cold_file WHERE number > ?").bind(after as i64);
+        let next: Result<Option<i64>, _> = next.fetch_one(&mut self.connection).await;
+        let Some(number) = next.map_err(|error| self.named.error(&error))? else { return Ok(None) };
+        let mut rows = Vec::new();
+        for (table, sql) in COLD {
+            let json = sqlx::query_scalar(sql).bind(number).fetch_one(&mut self.connection).await;
+            rows.push(Rows { table, json: json.map_err(|error| self.named.error(&error))? });
+        }
+        let rows = rows.try_into().map_err(|_| self.named.damaged("there is no cold file of that number"))?;
+        Ok(Some(ColdRows { number: number as u64, rows }))
     }
 
     /// The entries that are left of these messages.
@@ -233,7 +248,22 @@ const OWNED: [(&str, &str); 7] = [
     ),
 ];
 
-const SHARED: [(&str, &str); 3] = [
+const COLD: [(&str, &str); 2] = [
+    (
+        "cold_file",
+        "SELECT json_group_array(json_object('number', number, 'place', place, 'first', first, 'last', last,
+             'oldest', oldest, 'newest', newest, 'messages', messages, 'entries', entries, 'bytes', bytes,
+             'index_at', index_at, 'sum', sum, 'stale', stale)) FROM cold_file WHERE number = ?",
+    ),
+    (
+        "cold_part",
+        "SELECT json_group_array(json_object('owner', owner, 'file', file, 'first', first, 'last', last,
+             'entries', entries)) FROM cold_part WHERE file = ?",
+    ),
+];
+
+const SHARED: [(&str, &str); 4] = [
+    ("cold_note", "SELECT json_group_array(json_object('place', place, 'due', due)) FROM cold_note"),
     // Those that are nobody's any more: who forgot them would leave their blobs behind.
     (
         "file",
@@ -253,7 +283,14 @@ const SHARED: [(&str, &str); 3] = [
 ];
 
 /// The same sums as on the other side (`postgres/import.rs`).
-const SUMS: [(&str, &str); 10] = [
+const SUMS: [(&str, &str); 13] = [
+    (
+        "cold_file",
+        "SELECT count(*), coalesce(sum(number + octet_length(place) + first + last + oldest + newest + messages
+             + entries + bytes + index_at + octet_length(sum) + stale), 0) FROM cold_file",
+    ),
+    ("cold_part", "SELECT count(*), coalesce(sum(owner + file + first + last + entries), 0) FROM cold_part"),
+    ("cold_note", "SELECT count(*), coalesce(sum(octet_length(place) + due), 0) FROM cold_note"),
     (
         "outbox",
         "SELECT count(*), coalesce(sum(place + events + octet_length(content)), 0) FROM outbox",

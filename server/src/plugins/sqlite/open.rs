@@ -18,7 +18,7 @@ use crate::storage::outbox::Gate;
 use crate::storage::{StoreError, Unwatched, Watch};
 
 /// The schema, by version. Only ever added to: a migration that was released is never changed.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
@@ -26,6 +26,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0005.sql"),
     include_str!("migrations/0006.sql"),
     include_str!("migrations/0007.sql"),
+    include_str!("migrations/0008.sql"),
 ];
 /// "MkDB": that the file is one of ours.
 const APPLICATION_ID: i64 = 0x4d6b_4442;

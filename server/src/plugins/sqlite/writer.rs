@@ -181,8 +181,7 @@ impl Writer {
             return savings.into_iter().for_each(|saving| answer_with(saving.answer, Ok(Vec::new())));
         }
         // That it can be written at all is asked every few seconds, and counts for nothing.
-        let asked =
-            changes.iter().filter(|change| matches!(change, Change::Probe | Change::FindText)).count();
+        let asked = changes.iter().filter(|change| change.only_asks()).count();
         let (writes, begun) = (rows.len() + changes.len() - asked, Instant::now());
         let mut removed = Vec::new();
         let outcomes = match self.put(batch, changes, &mut removed, &mut events).await {
@@ -246,7 +245,7 @@ impl Writer {
         let named = self.named.clone();
         let purge = changes.iter().filter_map(Change::purges_before).max();
         let removes = changes.iter().any(Change::removes_account);
-        if let Some(before) = purge {
+        if let Some(before) = changes.iter().filter_map(Change::looks_before).max() {
             self.index_what_is_old(before).await?;
         }
         if changes.iter().any(|change| matches!(change, Change::FindText)) {

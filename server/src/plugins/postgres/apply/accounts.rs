@@ -127,6 +127,7 @@ pub async fn remove(connection: &mut PgConnection, named: &Named, jid: BareJid) 
         effects.extend(pair.remove_account());
         parties.write_back(pair).await?;
     }
+    super::cold::forget(connection, owner).await?;
     let remove = sqlx::query("DELETE FROM account WHERE number = $1").bind(owner.0 as i64);
     remove.execute(&mut *connection).await?;
     let remember = sqlx::query("INSERT INTO account_removed (number) VALUES ($1)").bind(owner.0 as i64);

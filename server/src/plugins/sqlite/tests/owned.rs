@@ -8,7 +8,7 @@ use crate::storage::archive::{End, Filter};
 
 /// Every table with something that belongs to an account, and the column that says whose it is. **A new
 /// table is to be entered here or below**, and what fills it in `furnish`.
-const OWNED: [(&str, &str); 10] = [
+const OWNED: [(&str, &str); 11] = [
     ("account", "number"),
     ("secret", "owner"),
     ("roster", "owner"),
@@ -17,14 +17,23 @@ const OWNED: [(&str, &str); 10] = [
     ("item", "owner"),
     ("waiting", "owner"),
     ("archive", "owner"),
+    ("cold_part", "owner"),
     ("run", "owner"),
     // Until its blob is gone the row stays, as nobody's.
     ("file", "owner"),
 ];
 /// Tables in which nothing belongs to an account. (A message belongs to whoever has an entry for it; the outbox is
 /// on its way out, and drains.)
-const NOBODYS: [&str; 6] =
-    ["progress", "account_removed", "shared_item", "shared_secret", "message", "outbox"];
+const NOBODYS: [&str; 8] = [
+    "progress",
+    "account_removed",
+    "shared_item",
+    "shared_secret",
+    "message",
+    "outbox",
+    "cold_file",
+    "cold_note",
+];
 
 const ROMEO: &str = "romeo.of.verona@montague.example";
 const JULIET: &str = "juliet@capulet.example";
@@ -116,8 +125,31 @@ async fn talk(store: &Sqlite, romeo: AccountNumber, juliet: AccountNumber) {
         if part == "early" {
             // A purge of what is older than everything makes the entries.
             store.write(Write::PurgeArchive { owner: romeo, before: 4, limit: 0 }).await.expect("writes");
+            file_away(store, romeo).await;
         }
     }
+}
+
+/// As if the oldest message of his archive were in a file.
+async fn file_away(store: &Sqlite, owner: AccountNumber) {
+    let oldest = store.archived(owner, &Filter::default(), End::Oldest, 1).await.expect("reads");
+    let id = oldest[0].id;
+    let file = ColdFile {
+        number: 0,
+        place: "disk:somewhere".to_owned(),
+        first: id,
+        last: id,
+        oldest: 3,
+        newest: 3,
+        messages: 1,
+        entries: 1,
+        bytes: 99,
+        index_at: 9,
+        sum: String::new(),
+        stale: 0,
+    };
+    let parts = vec![ColdPart { owner, first: id, last: id, entries: 1 }];
+    done(store, Write::Cold(ColdChange::Add { file, parts })).await;
 }
 
 #[tokio::test]
@@ -155,6 +187,8 @@ async fn every_table_is_known_to_be_somebodys_or_nobodys() {
     for (table, column) in OWNED {
         assert_eq!(place.sql(&rows(table, column)).await, 0, "Romeo left something in {table}");
     }
+    // What the file has of him is to leave it.
+    assert_eq!(place.sql("SELECT stale FROM cold_file").await, 1);
     let left = "SELECT count(*) FROM account_removed";
     assert_eq!(place.sql(left).await, 0);
     // Juliet has lost nothing, and hers are the only places where he is still named.

@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::*;
-use crate::plugins::sqlite::{archive, delete, outbox, text, verify, writer};
+use crate::plugins::sqlite::{archive, cold, delete, outbox, text, verify, writer};
 
 const BY_OWNER: &str = "SEARCH archive USING PRIMARY KEY (owner=?";
 const BY_RUN: &str = "SEARCH run USING PRIMARY KEY (owner=? AND peer=? AND first>? AND first<?)";
@@ -20,6 +20,12 @@ fn statements() -> Vec<(&'static str, Vec<&'static str>)> {
         (delete::SOME_RUNS, vec!["SEARCH run USING PRIMARY KEY (owner=? AND peer=? AND first=?)"]),
         (delete::PEERS_OF, vec!["SEARCH archive USING PRIMARY KEY (owner=? AND id=?)"]),
         (delete::RUNS_BEFORE, vec!["SEARCH run USING PRIMARY KEY (owner=? AND peer=? AND first<?)"]),
+        (delete::ARCHIVED_OF, vec!["SEARCH message USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+        (delete::IN_ARCHIVES, vec!["SEARCH archive USING PRIMARY KEY (owner=? AND id=?)"]),
+        (delete::PAIRS_OF, vec!["SEARCH archive USING PRIMARY KEY (owner=? AND id=?)"]),
+        (delete::RUNS_OF_PAIRS, vec!["SEARCH run USING PRIMARY KEY (owner=? AND peer=? AND first<?)"]),
+        (cold::MESSAGES, vec!["SEARCH message USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+        (cold::ENTRIES, vec!["SEARCH archive USING PRIMARY KEY (owner=? AND id=?)"]),
         (delete::SOME_WAITING, vec!["SEARCH waiting USING PRIMARY KEY (owner=?)"]),
         (delete::FROM_ARCHIVE, vec!["SEARCH archive USING PRIMARY KEY (owner=? AND id=?)"]),
         (delete::FROM_WAITING, vec!["SEARCH waiting USING PRIMARY KEY (owner=? AND id=?)"]),
@@ -41,6 +47,11 @@ fn statements() -> Vec<(&'static str, Vec<&'static str>)> {
         (verify::WAITING, vec!["SEARCH waiting USING PRIMARY KEY ((owner,id)>(?,?))"]),
         (writer::OLDEST_OF_TAIL, vec!["SEARCH message USING INTEGER PRIMARY KEY (rowid>?)"]),
     ];
+    let file = "SEARCH cold_file USING INTEGER PRIMARY KEY (rowid";
+    all.extend(
+        cold::PARTS.map(|sql| (sql, vec!["SEARCH cold_part USING PRIMARY KEY (owner=? AND last>?)", file])),
+    );
+    all.extend(cold::FILES.map(|sql| (sql, vec!["SEARCH cold_file"])));
     all.extend(archive::OF_ALL.map(|sql| (sql, vec![BY_OWNER, MESSAGE])));
     all.extend(archive::OF_PEER.map(|sql| (sql, vec![BY_RUN, OF_RUN, MESSAGE])));
     all.extend(
