@@ -480,7 +480,7 @@ async fn cold(
     store: &Arc<dyn Store>,
     metrics: &Arc<Metrics>,
 ) -> Result<Option<Arc<Cold>>, StartError> {
-    let places = plugins::open_cold(config, data_dir).map_err(StartError::Store)?;
+    let places = plugins::open_cold(config, data_dir, metrics.clone()).map_err(StartError::Store)?;
     let Some(cold) = Cold::new(store.clone(), places, metrics.clone(), Bounds::default()) else {
         return Ok(None);
     };

@@ -179,16 +179,20 @@ pub fn open_blobs(
 }
 
 /// Where cold files are kept, first what takes new ones.
-pub fn open_cold(config: &Config, data_dir: &Path) -> Result<Vec<Arc<dyn Blobs>>, StoreError> {
+pub fn open_cold(
+    config: &Config,
+    data_dir: &Path,
+    watch: Arc<dyn Watch>,
+) -> Result<Vec<Arc<dyn Blobs>>, StoreError> {
     let settings = &config.modules.mam.cold;
     let folder = settings.path.clone().unwrap_or_else(|| data_dir.join("cold"));
     #[allow(unused_mut, reason = "without S3 there is no other place")]
-    let mut places: Vec<Arc<dyn Blobs>> = vec![Arc::new(disk::Disk::new(folder))];
+    let mut places: Vec<Arc<dyn Blobs>> = vec![Arc::new(disk::Disk::new(folder).watched(watch.clone()))];
     #[cfg(feature = "s3")]
     if config.storage.s3.bucket.is_some() {
         let is_main = settings.store == Some(crate::config::ColdStore::S3);
-        let options =
-            s3::Options { prefix: settings.prefix.clone(), ..s3::Options::configured(&config.storage.s3)? };
+        let configured = s3::Options::configured(&config.storage.s3)?;
+        let options = s3::Options { prefix: settings.prefix.clone(), watch, ..configured };
         places.insert(if is_main { 0 } else { 1 }, Arc::new(s3::S3::open(options)?));
     }
     Ok(places)
