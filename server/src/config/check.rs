@@ -4,11 +4,11 @@ mod s3;
 
 use std::net::IpAddr;
 
+use super::MainStore;
 use super::credentials;
 use super::error::{Fault, Problem};
 use super::nearest::nearest_word;
 use super::redis_url::RedisUrl;
-use super::sections::MainStore;
 use super::source::Node;
 use super::values::Secret;
 use super::{ColdStore, Config};

@@ -14,6 +14,7 @@ mod environment;
 mod error;
 mod events;
 mod limits;
+mod listen;
 mod locate;
 mod modules;
 mod nearest;
@@ -24,6 +25,7 @@ mod s3;
 mod scalar;
 mod sections;
 mod source;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -38,12 +40,14 @@ pub use credentials::{is_this_machine, is_well_known, well_known as well_known_c
 pub use error::{Fault, Origin, Problem, Problems};
 pub use events::*;
 pub use limits::Limits;
+pub use listen::*;
 pub use locate::{config_file, data_dir, usual_data_dirs};
 pub use modules::*;
 pub use render::{reference_toml, resolved_toml};
 pub use s3::*;
 pub use schema::Applies;
 pub use sections::*;
+pub use storage::*;
 pub use values::*;
 
 /// The process's environment, as the functions here want it.

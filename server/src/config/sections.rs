@@ -1,11 +1,10 @@
-//! The sections of the configuration, except `[limits]` and `[modules]`.
+//! The sections of the configuration, except those with a file of their own.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::values::{ALL_ADDRESSES, Secret};
 use super::words::words;
-use super::{Domain, Kafka, Limit, Limits, LogFilter, Modules, Network, OutboxSettings, S3, Tables};
+use super::{Domain, Limit, Limits, Listen, LogFilter, Modules, OutboxSettings, Storage, Tables};
 
 settings! {
     /// Everything that can be configured.
@@ -156,103 +155,6 @@ words! {
 }
 
 settings! {
-    /// Where the server listens. A list that is given replaces the default list.
-    pub struct Listen {
-        /// Ports for clients.
-        restart c2s: Tables<C2sListener> = Tables(vec![C2sListener::default(), C2sListener::direct_tls()]);
-        /// Ports for HTTP: uploads (XEP-0363) and host-meta (XEP-0156). An empty list switches them off.
-        restart http: Tables<HttpListener> = Tables(vec![HttpListener::default(), HttpListener::direct_tls()]);
-        /// Ports for /metrics, /healthz and /readyz; an empty list switches them off.
-        restart metrics: Tables<MetricsListener> = Tables(vec![MetricsListener::default()]);
-    }
-}
-
-settings! {
-    /// A port for clients.
-    pub struct C2sListener {
-        /// The address to listen on; "::" is all addresses, IPv6 and IPv4.
-        restart ip: IpAddr = ALL_ADDRESSES;
-        /// The port; 0 takes any that is free.
-        restart port: u16 = 5222;
-        /// "starttls" (TLS is required), "starttls-optional", "direct" (TLS from the first byte) or "none".
-        restart tls: TlsMode = TlsMode::Starttls;
-        /// Addresses or networks of proxies that send the PROXY protocol, version 1 or 2, before anything
-        /// else. Empty: nobody is believed, and nobody is asked.
-        restart proxy_protocol_from: Vec<Network> = vec![];
-        /// Connections of this port at the same time, besides `limits.connections`; or "none".
-        restart max_connections: Limit = Limit::None;
-        /// Connections that the operating system holds until they are accepted.
-        restart backlog: u32 = 1024, in 1..=65_535;
-    }
-}
-
-impl C2sListener {
-    fn direct_tls() -> Self {
-        C2sListener { port: 5223, tls: TlsMode::Direct, ..Self::default() }
-    }
-}
-
-words! {
-    /// When TLS begins on a port.
-    pub enum TlsMode {
-        /// By STARTTLS, and nothing before it.
-        Starttls = "starttls",
-        /// By STARTTLS, if the client wants.
-        StarttlsOptional = "starttls-optional",
-        /// With the first byte (XEP-0368).
-        Direct = "direct",
-        /// Never.
-        None = "none",
-    }
-}
-
-settings! {
-    /// A port for HTTP.
-    pub struct HttpListener {
-        /// The address to listen on; "::" is all addresses, IPv6 and IPv4.
-        restart ip: IpAddr = ALL_ADDRESSES;
-        /// The port; 0 takes any that is free.
-        restart port: u16 = 5280;
-        /// "direct" (TLS from the first byte, with the certificates of the clients' ports) or "none". While one port
-        /// has TLS, no URL leads to one without.
-        restart tls: HttpTls = HttpTls::None;
-        /// Addresses or networks of proxies that send the PROXY protocol, version 1 or 2, before anything
-        /// else. Empty: nobody is believed, and nobody is asked.
-        restart proxy_protocol_from: Vec<Network> = vec![];
-        /// Connections of this port at the same time; or "none". `limits.connections_per_address` holds here too.
-        restart max_connections: Limit = Limit::AtMost(1_024);
-        /// Connections that the operating system holds until they are accepted.
-        restart backlog: u32 = 1024, in 1..=65_535;
-    }
-}
-
-impl HttpListener {
-    fn direct_tls() -> Self {
-        HttpListener { port: 5443, tls: HttpTls::Direct, ..Self::default() }
-    }
-}
-
-words! {
-    /// Whether HTTP is spoken under TLS.
-    pub enum HttpTls {
-        /// With the first byte.
-        Direct = "direct",
-        /// Never.
-        None = "none",
-    }
-}
-
-settings! {
-    /// A port for metrics and health.
-    pub struct MetricsListener {
-        /// The address to listen on.
-        restart ip: IpAddr = ALL_ADDRESSES;
-        /// The port; 0 takes any that is free.
-        restart port: u16 = 9100;
-    }
-}
-
-settings! {
     /// How clients prove who they are.
     pub struct Auth {
         /// The SASL mechanisms that are offered, best first. "-PLUS" is offered on TLS 1.3, "PLAIN" under
@@ -342,102 +244,6 @@ words! {
     pub enum Save {
         Always = "always",
         UnlessDelivered = "unless-delivered",
-    }
-}
-
-settings! {
-    /// Where everything durable is kept.
-    pub struct Storage {
-        /// The main store: "sqlite" or "postgres". ("memory" forgets everything when the server stops, for tests.)
-        restart main: MainStore = MainStore::Sqlite;
-        /// Writes that may wait for their transaction; those beyond are refused with `wait`.
-        restart waiting_writes: u32 = 16_384, in 64..=1_000_000;
-        /// The same in bytes.
-        restart waiting_bytes: u64 = 64 << 20, in 1 << 20..=64 << 30;
-        /// Accounts of which existence, block list and the like are remembered.
-        restart cached_accounts: u32 = 100_000, in 1..=100_000_000;
-        /// The embedded database.
-        section sqlite: Sqlite = Sqlite::default();
-        /// A PostgreSQL database, which several servers may share.
-        section postgres: Postgres = Postgres::default();
-        /// A Redis server or cluster: what several servers share besides, and can do without.
-        section redis: Redis = Redis::default();
-        /// The folder of uploads.
-        section disk: Disk = Disk::default();
-        /// A bucket for uploads, at Amazon S3 or whoever speaks its protocol.
-        section s3: S3 = S3::default();
-        /// The event stream: topics of an Apache Kafka, of which others learn what happens here.
-        section kafka: Kafka = Kafka::default();
-    }
-}
-
-words! {
-    /// A store that can keep everything durable.
-    pub enum MainStore {
-        Sqlite = "sqlite",
-        Postgres = "postgres",
-        Memory = "memory",
-    }
-}
-
-settings! {
-    /// The embedded database.
-    pub struct Sqlite {
-        /// The file. Absent: meerkat.db in the data folder.
-        restart path: Option<PathBuf> = None, like "\"/var/lib/meerkat/meerkat.db\"";
-        /// Connections that read at the same time, beside the one that writes.
-        restart readers: u32 = 4, in 1..=256;
-    }
-}
-
-settings! {
-    /// A PostgreSQL database, which several servers may share.
-    pub struct Postgres {
-        /// Where it is, as "postgres://USER:PASSWORD@HOST:PORT/DATABASE"; of several hosts, as "HOST:PORT,HOST:PORT",
-        /// the one counts that can be written. `?sslmode=verify-full` insists on TLS and a certificate of that
-        /// host; `&sslrootcert=FILE` trusts a certificate authority beside the system's. It is shown without the
-        /// password.
-        restart url: Option<Secret> = None, like "\"postgres://meerkat:meerkat@127.0.0.1:5432/meerkat\"";
-        /// Connections at one time, beside the one that saves messages.
-        restart connections: u32 = 10, in 2..=1_000;
-        /// How long a read or a write waits for a connection of these before it is refused.
-        restart acquire_seconds: u32 = 5, in 1..=300;
-        /// How long connecting may take.
-        restart connect_seconds: u32 = 5, in 1..=300;
-        /// How long one statement may take.
-        restart statement_seconds: u32 = 10, in 1..=3600;
-    }
-}
-
-settings! {
-    /// A Redis server or cluster: what several servers share besides, and can do without. While it is away or slow the
-    /// database is asked instead. With PostgreSQL it keeps what messages ask of accounts; with every store it
-    /// counts failed logins for all servers together.
-    pub struct Redis {
-        /// Where it is, as "redis://USER:PASSWORD@HOST:PORT/DATABASE"; "rediss://" for TLS. Several servers of one
-        /// cluster are separated by commas: "redis://ONE:6379,TWO:6379". Absent: none. It is shown without the
-        /// password.
-        restart url: Option<Secret> = None, like "\"redis://127.0.0.1:6379\"";
-        /// The password, where it is not in the URL.
-        restart password: Option<Secret> = None, like "\"secret\"";
-        /// A file with the certificate authority to trust. Absent: the system's.
-        restart authority: Option<PathBuf> = None, like "\"/etc/meerkat/redis-ca.pem\"";
-        /// Whether it is a Redis Cluster.
-        restart cluster: bool = false;
-        /// How long one answer may take. After that the database is asked.
-        restart timeout_ms: u32 = 5, in 1..=1_000;
-        /// How long an account is kept.
-        restart account_seconds: u32 = 60, in 1..=3_600;
-        /// The largest account that is kept there, with its contacts; larger ones are read from the database.
-        restart account_bytes: u32 = 64 << 10, in 1_024..=16 << 20;
-    }
-}
-
-settings! {
-    /// The folder of uploads.
-    pub struct Disk {
-        /// The folder. Absent: uploads in the data folder.
-        restart path: Option<PathBuf> = None, like "\"/var/lib/meerkat/uploads\"";
     }
 }
 
