@@ -200,11 +200,11 @@ impl Change<'_> {
     pub async fn end(mut self, written: &Result<Written, StoreError>, more: &[BareJid]) {
         more.iter().for_each(|jid| self.accounts.forget(jid));
         let Some(begun) = self.begun.take() else { return };
-        // What has no answer may still be committed: until then the begun change keeps everybody from remembering.
+        let Some(shared) = self.accounts.shared.clone() else { return };
+        // What has no answer may still be committed.
         if matches!(written, Err(StoreError::Unavailable(_))) {
-            return;
-        }
-        if let Some(shared) = self.accounts.shared.clone() {
+            shared.unanswered(begun);
+        } else {
             let more = more.to_vec();
             // A task of its own: who waits for it may go away.
             let _ = tokio::spawn(async move { shared.end(begun, &more).await }).await;

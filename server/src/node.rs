@@ -436,8 +436,10 @@ impl Shared {
             return None;
         }
         let lifetime = Duration::from_secs(config.storage.redis.account_seconds.into());
+        let statement = Duration::from_secs(config.storage.postgres.statement_seconds.into());
         let largest = config.storage.redis.account_bytes as usize;
-        Some(SharedAccounts::new(store.clone(), self.cache.clone(), &self.secret, lifetime, largest))
+        let (store, cache) = (store.clone(), self.cache.clone());
+        Some(SharedAccounts::new(store, cache, &self.secret, lifetime, statement, largest))
     }
 }
 
@@ -460,9 +462,10 @@ fn events(
     config: &Config,
     store: &Arc<dyn Store>,
     ids: StanzaIds,
-    metrics: &Metrics,
+    metrics: &Arc<Metrics>,
 ) -> Result<Option<Arc<Events>>, StartError> {
-    let Some(stream) = plugins::open_events(config).map_err(StartError::Events)? else { return Ok(None) };
+    let stream = plugins::open_events(config, metrics.clone()).map_err(StartError::Events)?;
+    let Some(stream) = stream else { return Ok(None) };
     let settings = events::Settings {
         bounds: plugins::outbox_bounds(config),
         max_age: Duration::from_secs(u64::from(config.outbox.max_days) * 86_400),
@@ -477,7 +480,7 @@ async fn cold(
     store: &Arc<dyn Store>,
     metrics: &Arc<Metrics>,
 ) -> Result<Option<Arc<Cold>>, StartError> {
-    let places = plugins::open_cold(config, data_dir).map_err(StartError::Store)?;
+    let places = plugins::open_cold(config, data_dir, metrics.clone()).map_err(StartError::Store)?;
     let Some(cold) = Cold::new(store.clone(), places, metrics.clone(), Bounds::default()) else {
         return Ok(None);
     };
@@ -495,7 +498,8 @@ async fn uploads(
     metrics: &Arc<Metrics>,
 ) -> Result<Arc<Uploads>, StartError> {
     let key = shared_key::<32>(store, "uploads.slots").await?;
-    let mut blobs = plugins::open_blobs(&live.load(), data_dir).map_err(StartError::Store)?;
+    let mut blobs =
+        plugins::open_blobs(&live.load(), data_dir, metrics.clone()).map_err(StartError::Store)?;
     let main = blobs.remove(0);
     let places = Places::new(main, blobs, metrics);
     let removals = directory.removals.clone();

@@ -122,7 +122,9 @@ async fn shared(store: Arc<dyn Store>, contacts: u64, reads: u64) {
         watch: Arc::new(Metrics::default()),
     });
     let lifetime = Duration::from_secs(3_600);
-    let open = || SharedAccounts::new(store.clone(), cache.clone(), b"key", lifetime, 1 << 20);
+    let open = || {
+        SharedAccounts::new(store.clone(), cache.clone(), b"key", lifetime, Duration::from_secs(10), 1 << 20)
+    };
     let (remembering, forgetful) = (open(), open());
     while !(remembering.is_used() && forgetful.is_used()) {
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -127,6 +127,13 @@ impl KafkaServer {
         format!("{}:{SECURE_PORT}", self.address)
     }
 
+    /// A folder with an authority (`authority.pem`) that no server has anything from.
+    pub fn authority_alone() -> tempfile::TempDir {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        certificate(folder.path(), "127.0.0.1");
+        folder
+    }
+
     pub fn authority(&self) -> PathBuf {
         self.authority.path().join("authority.pem")
     }
@@ -236,13 +243,19 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={module}.scram.ScramLoginM
 
 /// A key and its certificate in one text; the authority that it is from is put into the folder.
 fn certificate(folder: &Path, address: &str) -> String {
+    // Each has a name of its own: a certificate whose subject is its issuer looks to OpenSSL as if it had signed itself.
+    let named = |name: &str, params: &mut CertificateParams| {
+        params.distinguished_name.push(DnType::CommonName, name);
+    };
     let mut authority = CertificateParams::default();
+    named("An authority of the tests", &mut authority);
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority =
         CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("signs");
     std::fs::write(folder.join("authority.pem"), authority.pem()).expect("writes");
     let key = KeyPair::generate().expect("a key");
-    let leaf = CertificateParams::new(vec![address.to_owned()]).expect("a name");
+    let mut leaf = CertificateParams::new(vec![address.to_owned()]).expect("a name");
+    named("Kafka", &mut leaf);
     let leaf = leaf.signed_by(&key, &authority).expect("signs");
     format!("{}{}", key.serialize_pem(), leaf.pem())
 }

@@ -13,6 +13,7 @@
 //! | begin, and the changing node dies | nothing is kept there until the begun change's lifetime is over |
 //! | the cache is emptied at any moment | versions are void, since they are not there |
 //! | a command comes late, after its time limit | a put is tied to its version; begin and end only forget |
+//! | the commit has no answer, and may come late | it is begun again, and nothing is kept until it cannot come any more |
 //! | begin cannot be delivered | nobody uses the cache before the commit (`Agreement::hold`) |
 //! | end cannot be delivered | nobody uses the cache before anybody is told (`Agreement::hold`) |
 //! | the cache comes back from that | it is cleared, and the epoch is a new one |
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use futures_util::future::join_all;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use xmpp_core::BareJid;
 
@@ -36,9 +38,12 @@ use crate::storage::{Cache, Store};
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Before a change tries again to tell somebody.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How long nothing is kept of an account whose change was begun by a node that died. Longer than a statement of the
-/// database may take.
+/// How long nothing is kept of an account whose change was begun by a node that died, or had no answer; at least.
 const BEGUN_LIFETIME: Duration = Duration::from_secs(60);
+/// Before the cache is told again of a change that had no answer.
+const RETRY: Duration = Duration::from_millis(500);
+/// Changes without an answer of which the cache could not be told yet.
+const UNANSWERED_MOST: usize = 1_000;
 /// What an account may live longer in the cache than it was put for: it was on its way.
 const SLACK: Duration = Duration::from_secs(30);
 
@@ -48,7 +53,10 @@ pub struct SharedAccounts {
     /// Keys of the cache are hashes of addresses with it.
     key: hmac::Key,
     lifetime: Duration,
+    /// A statement that hangs in the database is over by then, and a transaction whose client is gone.
+    begun_lifetime: Duration,
     largest_bytes: usize,
+    unanswered: Arc<Semaphore>,
 }
 
 /// Which version of an account a node knows.
@@ -82,12 +90,23 @@ impl SharedAccounts {
         cache: Arc<dyn Cache>,
         secret: &[u8],
         lifetime: Duration,
+        statement_limit: Duration,
         largest_bytes: usize,
     ) -> Arc<SharedAccounts> {
         let agreement = Agreement::new(store, cache.clone());
         tokio::spawn(Agreement::keep(agreement.clone()));
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        Arc::new(SharedAccounts { cache, agreement, key, lifetime, largest_bytes })
+        let begun_lifetime = BEGUN_LIFETIME.max(statement_limit * 2);
+        let unanswered = Arc::new(Semaphore::new(UNANSWERED_MOST));
+        Arc::new(SharedAccounts {
+            cache,
+            agreement,
+            key,
+            lifetime,
+            begun_lifetime,
+            largest_bytes,
+            unanswered,
+        })
     }
 
     /// Whether the cache is used now.
@@ -166,10 +185,32 @@ impl SharedAccounts {
         }
     }
 
+    /// Nobody knows whether it was committed, and it may be yet: until that is over nothing is kept of its accounts. The
+    /// writing may have taken longer than the begun change's lifetime, so that it is begun again; and as long as the cache
+    /// cannot be told, nobody uses it.
+    pub fn unanswered(self: &Arc<Self>, begun: Begun) {
+        let Ok(place) = self.unanswered.clone().try_acquire_owned() else {
+            tracing::error!(
+                "too many changes have no answer: what the cache has of some accounts may be old for a while"
+            );
+            return;
+        };
+        let this = self.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            let give_up = Instant::now() + this.begun_lifetime;
+            while !patiently(|| this.is_begun(&begun)).await && Instant::now() < give_up {
+                let _ = this.agreement.hold().await;
+                tokio::time::sleep(RETRY).await;
+            }
+        });
+    }
+
     async fn is_begun(&self, begun: &Begun) -> bool {
         let Some(identity) = self.cache.identity() else { return false };
-        let begin =
-            async |key: &String| self.cache.begin(identity, key, begun.change, BEGUN_LIFETIME).await.is_ok();
+        let begin = async |key: &String| {
+            self.cache.begin(identity, key, begun.change, self.begun_lifetime).await.is_ok()
+        };
         all(begun.keys.iter().map(begin)).await
     }
 

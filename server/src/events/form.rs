@@ -1,5 +1,6 @@
 //! What events look like: `docs/events.md`, and `priv/events.schema.json` for machines.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -7,7 +8,7 @@ use xmpp_core::date::format_utc;
 use xmpp_core::{BareJid, Jid};
 
 use super::head::{bare, head};
-use super::json::Object;
+use super::json::{Members, Object, Written};
 use crate::router::StanzaIds;
 use crate::storage::events::{Event, Topic};
 use crate::storage::outbox::{AccountEvent, Item, SavedMessage};
@@ -48,14 +49,20 @@ impl Former {
     }
 
     fn message(&self, message: &SavedMessage, takes: &impl Fn(Topic) -> bool, out: &mut Vec<Event>) {
-        let stanza = String::from_utf8_lossy(&message.stanza);
+        let stanza = match str::from_utf8(&message.stanza) {
+            Ok(stanza) => Cow::Borrowed(stanza),
+            Err(_) => String::from_utf8_lossy(&message.stanza),
+        };
         let head = head(&stanza);
         let (from, to) = (head.from.as_deref().unwrap_or_default(), head.to.as_deref().unwrap_or_default());
+        let mut common = Object::new(ROOM / 2);
+        common.text("from", from).text("to", to).text("type", head.type_.as_deref().unwrap_or("normal"));
+        common.text_or_null("message_id", head.id.as_deref());
         let told = Told {
-            id: head.id.as_deref(),
-            type_: head.type_.as_deref().unwrap_or("normal"),
+            common: common.into_members(),
             time: format_utc(message.time),
-            stanza: &stanza,
+            stanza: Written::new(&stanza),
+            stanza_bytes: stanza.len(),
             from,
             to,
         };
@@ -103,18 +110,17 @@ impl Former {
         told: &Told,
         more: impl Fn(&mut Object),
     ) -> Event {
-        let form = |stanza: Option<&str>| {
-            let mut event = begun(topic, Some(id), &told.time, ROOM + stanza.map_or(0, str::len) * 9 / 8);
-            event.text("from", told.from).text("to", told.to).text("type", told.type_);
-            event.text_or_null("message_id", told.id);
+        let form = |stanza: Option<&Written>| {
+            let mut event = begun(topic, Some(id), &told.time, ROOM + stanza.map_or(0, Written::len));
+            event.members(&told.common);
             more(&mut event);
-            event.text_or_null("stanza", stanza);
-            if stanza.is_none() {
-                event.number("omitted_bytes", told.stanza.len() as i64);
-            }
+            match stanza {
+                Some(stanza) => event.written("stanza", stanza),
+                None => event.text_or_null("stanza", None).number("omitted_bytes", told.stanza_bytes as i64),
+            };
             event.finish()
         };
-        let mut payload = form(Some(told.stanza));
+        let mut payload = form(Some(&told.stanza));
         if payload.len() + key.len() > self.most_bytes {
             payload = form(None);
         }
@@ -122,12 +128,12 @@ impl Former {
     }
 }
 
-/// A message, as its events tell of it.
+/// A message, as its events tell of it: what several of them say is written once.
 struct Told<'m> {
-    id: Option<&'m str>,
-    type_: &'m str,
+    common: Members,
     time: String,
-    stanza: &'m str,
+    stanza: Written,
+    stanza_bytes: usize,
     from: &'m str,
     to: &'m str,
 }

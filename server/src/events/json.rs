@@ -13,6 +13,28 @@ impl Object {
         Object { out }
     }
 
+    /// Members that were written before, for several objects.
+    pub fn members(&mut self, members: &Members) -> &mut Object {
+        if self.out.len() > 1 {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(&members.0);
+        self
+    }
+
+    /// A text that was written before, for several objects.
+    pub fn written(&mut self, name: &str, value: &Written) -> &mut Object {
+        self.name(name);
+        self.out.extend_from_slice(&value.0);
+        self
+    }
+
+    /// What is in it, to be put into others; it is not empty.
+    pub fn into_members(mut self) -> Members {
+        self.out.remove(0);
+        Members(self.out)
+    }
+
     /// `name` needs no escapes; likewise below.
     pub fn text(&mut self, name: &str, value: &str) -> &mut Object {
         self.name(name);
@@ -85,12 +107,30 @@ impl Object {
     }
 }
 
+/// Members of an object, with their names.
+pub struct Members(Vec<u8>);
+
+/// A text in its quotation marks.
+pub struct Written(Vec<u8>);
+
+impl Written {
+    pub fn new(value: &str) -> Written {
+        let mut out = Vec::with_capacity(value.len() * 9 / 8 + 2);
+        text(value, &mut out);
+        Written(out)
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// RFC 8259 section 7: quotation marks, reverse solidus and control characters are escaped, the rest of Unicode
 /// stands as it is.
 fn text(value: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = value.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+    while let Some(at) = special(rest) {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
         let Some((byte, behind)) = special.split_first() else { break };
@@ -106,6 +146,19 @@ fn text(value: &str, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Where the first byte is that cannot stand as it is. Most texts have none: they are looked through in blocks, of which
+/// the compiler makes a few instructions each.
+fn special(text: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 32;
+    let is_special = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+    let (blocks, _) = text.as_chunks::<BLOCK>();
+    let plain =
+        blocks.iter().take_while(|block| !block.iter().fold(false, |found, byte| found | is_special(byte)));
+    let skipped = plain.count() * BLOCK;
+    let behind = text.get(skipped..)?;
+    behind.iter().position(is_special).map(|at| skipped + at)
 }
 
 #[cfg(test)]

@@ -9,12 +9,14 @@ use std::io::{self, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use crate::storage::*;
 
@@ -24,12 +26,17 @@ const READ_BYTES: usize = 64 << 10;
 
 pub struct Disk {
     folder: PathBuf,
+    watch: Arc<dyn Watch>,
 }
 
 impl Disk {
     /// The folder is made when the first blob comes.
     pub fn new(folder: impl Into<PathBuf>) -> Disk {
-        Disk { folder: folder.into() }
+        Disk { folder: folder.into(), watch: Arc::new(Unwatched) }
+    }
+
+    pub fn watched(self, watch: Arc<dyn Watch>) -> Disk {
+        Disk { watch, ..self }
     }
 
     fn path(&self, name: &BlobName) -> PathBuf {
@@ -116,11 +123,19 @@ impl Blobs for Disk {
         _: &'a Shown,
         content: Content,
     ) -> Fut<'a, Result<(), PutError>> {
-        Box::pin(self.receive(name, size, content))
+        Box::pin(async move {
+            let begun = Instant::now();
+            let put = self.receive(name, size, content).await;
+            // What did not come whole is its client's doing.
+            if !matches!(put, Err(PutError::Incomplete(_))) {
+                self.watch.operated(Operation::DiskPut, begun.elapsed(), put.is_ok());
+            }
+            put
+        })
     }
 
     fn read<'a>(&'a self, name: &'a BlobName, range: Range<u64>) -> StoreFut<'a, Option<Content>> {
-        Box::pin(async move {
+        Box::pin(watched(&self.watch, Operation::DiskGet, async move {
             let mut file = match File::open(self.path(name)).await {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 file => file.map_err(|error| self.error(error))?,
@@ -135,22 +150,22 @@ impl Blobs for Disk {
                 }))
             });
             Ok(Some(Box::pin(parts) as Content))
-        })
+        }))
     }
 
     fn remove<'a>(&'a self, name: &'a BlobName) -> StoreFut<'a, ()> {
-        Box::pin(async move {
+        Box::pin(watched(&self.watch, Operation::DiskDelete, async move {
             match tokio::fs::remove_file(self.path(name)).await {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 removed => removed.map_err(|error| self.error(error)),
             }
-        })
+        }))
     }
 
     fn clear<'a>(&'a self, file: &'a BlobName) -> StoreFut<'a, ()> {
         let path = self.path(file);
         let file = file.file().to_owned();
-        Box::pin(self.walk(move |folder| {
+        let walked = self.walk(move |folder| {
             for entry in entries(path.parent().unwrap_or(folder))? {
                 if entry.file_name().to_str().is_some_and(|name| name.starts_with(&file)) {
                     match std::fs::remove_file(entry.path()) {
@@ -160,11 +175,12 @@ impl Blobs for Disk {
                 }
             }
             Ok(())
-        }))
+        });
+        Box::pin(watched(&self.watch, Operation::DiskDelete, walked))
     }
 
     fn tidy<'a>(&'a self, older_than: Duration) -> StoreFut<'a, u64> {
-        Box::pin(self.walk(move |folder| {
+        let walked = self.walk(move |folder| {
             let mut removed = 0;
             for entry in entries(&folder.join(INCOMING))? {
                 let age = SystemTime::now().duration_since(entry.metadata()?.modified()?);
@@ -174,7 +190,8 @@ impl Blobs for Disk {
                 }
             }
             Ok(removed)
-        }))
+        });
+        Box::pin(watched(&self.watch, Operation::DiskList, walked))
     }
 }
 

@@ -16,7 +16,10 @@ pub fn all<'a>(config: &'a Config, data_dir: &'a Path) -> Vec<Fut<'a, Vec<Findin
     }
     #[cfg(feature = "kafka")]
     if !config.storage.kafka.brokers.is_empty() {
-        all.push(Box::pin(super::kafka::examine::examine(super::kafka_options(config))));
+        all.push(Box::pin(super::kafka::examine::examine(super::kafka_options(
+            config,
+            std::sync::Arc::new(crate::storage::Unwatched),
+        ))));
     }
     #[cfg(feature = "s3")]
     if config.storage.s3.bucket.is_some() {

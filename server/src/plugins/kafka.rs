@@ -13,16 +13,16 @@ mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 
-use crate::storage::Fut;
 use crate::storage::events::{Event, EventStream, Parcel, StreamStatus, Topic};
-use context::{Kept, Loose, State, Window};
+use crate::storage::{Fut, Operation, Plugin, Watch, watched};
+use context::{Connections, Kept, Loose, State, Window};
 
 /// How long a full queue is waited for before it is tried again.
 const QUEUE_WAIT: Duration = Duration::from_millis(5);
@@ -45,6 +45,7 @@ pub struct Options {
     pub compression: &'static str,
     pub max_event_bytes: usize,
     pub buffer_events: usize,
+    pub watch: Arc<dyn Watch>,
 }
 
 pub struct Kafka {
@@ -60,7 +61,7 @@ impl Kafka {
     /// Connects to nobody yet. The error is a sentence for the operator.
     pub fn new(options: Options) -> Result<Kafka, String> {
         let state = Arc::new(State::new(&options));
-        let context = Loose(state.clone());
+        let context = Loose { state: state.clone(), connections: Connections::new(&options.watch) };
         let loose = loose_settings(&options).create_with_context(context);
         let loose = loose.map_err(|error| words::unusable(&options.brokers, &error))?;
         let kafka = Kafka { options, state, kept: Mutex::new(None), window: Arc::default(), loose };
@@ -80,7 +81,8 @@ impl Kafka {
             return Ok(producer.clone());
         }
         self.drop_apart(kept.take());
-        let context = Kept { state: self.state.clone(), window: self.window.clone() };
+        let connections = Connections::new(&self.options.watch);
+        let context = Kept { state: self.state.clone(), window: self.window.clone(), connections };
         let producer = kept_settings(&self.options).create_with_context(context);
         let producer = producer.map_err(|error| words::unusable(&self.options.brokers, &error))?;
         Ok(kept.insert(Arc::new(producer)).clone())
@@ -178,12 +180,15 @@ impl EventStream for Kafka {
     }
 
     fn publish<'a>(&'a self, parcel: &'a mut Parcel) -> Fut<'a, Result<(), String>> {
-        Box::pin(self.publish_now(parcel))
+        self.options.watch.batched(Plugin::Kafka, parcel.pending().count());
+        Box::pin(watched(&self.options.watch, Operation::KafkaPublish, self.publish_now(parcel)))
     }
 
     fn offer(&self, event: Event) {
         let Some(name) = self.name(event.topic) else { return };
-        let record = BaseRecord::with_opaque_to(name, ()).key(&event.key).payload(&event.payload);
+        let record = BaseRecord::with_opaque_to(name, Box::new(Instant::now()))
+            .key(&event.key)
+            .payload(&event.payload);
         if self.loose.send(record).is_err() {
             self.state.lost();
         }
@@ -221,6 +226,8 @@ fn settings(options: &Options) -> ClientConfig {
         // Keys go where the producers of the Java library would send them.
         .set("partitioner", "murmur2_random")
         .set("linger.ms", "5")
+        // The connections are counted so often.
+        .set("statistics.interval.ms", "5000")
         // Back soon when the broker is.
         .set("reconnect.backoff.max.ms", "2000")
         .set("socket.connection.setup.timeout.ms", "5000")

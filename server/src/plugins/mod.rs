@@ -75,15 +75,15 @@ fn gate(config: &Config) -> Option<Arc<Gate>> {
 
 /// The event stream, if one is configured; it need not be there yet. The error is a sentence for the operator.
 #[cfg(feature = "kafka")]
-pub fn open_events(config: &Config) -> Result<Option<Arc<dyn EventStream>>, String> {
+pub fn open_events(config: &Config, watch: Arc<dyn Watch>) -> Result<Option<Arc<dyn EventStream>>, String> {
     if config.storage.kafka.brokers.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Arc::new(kafka::Kafka::new(kafka_options(config))?)))
+    Ok(Some(Arc::new(kafka::Kafka::new(kafka_options(config, watch))?)))
 }
 
 #[cfg(feature = "kafka")]
-fn kafka_options(config: &Config) -> kafka::Options {
+fn kafka_options(config: &Config, watch: Arc<dyn Watch>) -> kafka::Options {
     let settings = &config.storage.kafka;
     let brokers: Vec<String> = settings.brokers.iter().map(|broker| broker.to_string()).collect();
     let topics = settings.topics.all();
@@ -99,12 +99,13 @@ fn kafka_options(config: &Config) -> kafka::Options {
         compression: settings.compression.as_str(),
         max_event_bytes: settings.max_event_bytes as usize,
         buffer_events: settings.buffer_events as usize,
+        watch,
     }
 }
 
 /// The configuration's check names the key and the feature.
 #[cfg(not(feature = "kafka"))]
-pub fn open_events(config: &Config) -> Result<Option<Arc<dyn EventStream>>, String> {
+pub fn open_events(config: &Config, _: Arc<dyn Watch>) -> Result<Option<Arc<dyn EventStream>>, String> {
     match config.storage.kafka.brokers.is_empty() {
         true => Ok(None),
         false => Err("this binary was built without Kafka: build with `--features kafka`".to_owned()),
@@ -159,30 +160,39 @@ fn redis_options(
 }
 
 /// Where uploads are kept, first what takes new ones.
-pub fn open_blobs(config: &Config, data_dir: &Path) -> Result<Vec<Arc<dyn Blobs>>, StoreError> {
+pub fn open_blobs(
+    config: &Config,
+    data_dir: &Path,
+    watch: Arc<dyn Watch>,
+) -> Result<Vec<Arc<dyn Blobs>>, StoreError> {
     let folder = config.storage.disk.path.clone().unwrap_or_else(|| data_dir.join("uploads"));
     #[allow(unused_mut, reason = "without S3 there is no other place")]
-    let mut places: Vec<Arc<dyn Blobs>> = vec![Arc::new(disk::Disk::new(folder))];
+    let mut places: Vec<Arc<dyn Blobs>> = vec![Arc::new(disk::Disk::new(folder).watched(watch.clone()))];
     #[cfg(feature = "s3")]
     if config.storage.s3.bucket.is_some() {
         let is_main = config.modules.upload.store == crate::config::UploadStore::S3;
-        let s3 = Arc::new(s3::S3::open(s3::Options::configured(&config.storage.s3)?)?);
+        let options = s3::Options { watch, ..s3::Options::configured(&config.storage.s3)? };
+        let s3 = Arc::new(s3::S3::open(options)?);
         places.insert(if is_main { 0 } else { 1 }, s3);
     }
     Ok(places)
 }
 
 /// Where cold files are kept, first what takes new ones.
-pub fn open_cold(config: &Config, data_dir: &Path) -> Result<Vec<Arc<dyn Blobs>>, StoreError> {
+pub fn open_cold(
+    config: &Config,
+    data_dir: &Path,
+    watch: Arc<dyn Watch>,
+) -> Result<Vec<Arc<dyn Blobs>>, StoreError> {
     let settings = &config.modules.mam.cold;
     let folder = settings.path.clone().unwrap_or_else(|| data_dir.join("cold"));
     #[allow(unused_mut, reason = "without S3 there is no other place")]
-    let mut places: Vec<Arc<dyn Blobs>> = vec![Arc::new(disk::Disk::new(folder))];
+    let mut places: Vec<Arc<dyn Blobs>> = vec![Arc::new(disk::Disk::new(folder).watched(watch.clone()))];
     #[cfg(feature = "s3")]
     if config.storage.s3.bucket.is_some() {
         let is_main = settings.store == Some(crate::config::ColdStore::S3);
-        let options =
-            s3::Options { prefix: settings.prefix.clone(), ..s3::Options::configured(&config.storage.s3)? };
+        let configured = s3::Options::configured(&config.storage.s3)?;
+        let options = s3::Options { prefix: settings.prefix.clone(), watch, ..configured };
         places.insert(if is_main { 0 } else { 1 }, Arc::new(s3::S3::open(options)?));
     }
     Ok(places)

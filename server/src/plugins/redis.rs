@@ -20,11 +20,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::redis_url::RedisUrl;
-use crate::storage::StoreError;
 use crate::storage::cache::{
     Attempt, Cache, CacheAction, CacheError, CacheFut, CacheOutcome, CacheWatch, FailureCounts, Failures,
     Identity, Look, Token,
 };
+use crate::storage::{Operation, StoreError, Watch, watched};
 use link::Link;
 
 const KNOCK_EVERY: Duration = Duration::from_millis(100);
@@ -188,7 +188,11 @@ impl Redis {
             let began = Instant::now();
             let result = asked.await;
             let outcome = result.as_ref().map_or_else(|_| CacheOutcome::of(&result), outcome);
-            self.options.watch.asked(action, outcome, began.elapsed());
+            self.options.watch.asked(action, outcome);
+            // One that is away is not asked.
+            if outcome != CacheOutcome::Away {
+                self.options.watch.operated(operation(action), began.elapsed(), result.is_ok());
+            }
             result
         })
     }
@@ -298,7 +302,10 @@ async fn keep(redis: Weak<Redis>) {
     let (mut retry, mut told, mut silent_since) = (RETRY_LEAST, false, None);
     while let Some(redis) = redis.upgrade() {
         let Some(link) = redis.link.load_full() else {
-            match Link::connect(&redis.options, &redis.scripts.all()).await {
+            let watch: Arc<dyn Watch> = redis.options.watch.clone();
+            let scripts = redis.scripts.all();
+            let connecting = Link::connect(&redis.options, &scripts);
+            match watched(&watch, Operation::RedisConnect, connecting).await {
                 Ok(link) => {
                     tracing::info!("{} is there", redis.place());
                     redis.slow.store(0, Ordering::Relaxed);
@@ -397,6 +404,17 @@ fn parse_look(answer: Value) -> Option<Look> {
 impl Scripts {
     fn all(&self) -> [&Script; 5] {
         [&self.look, &self.put, &self.begin, &self.end, &self.failures]
+    }
+}
+
+fn operation(action: CacheAction) -> Operation {
+    match action {
+        CacheAction::Look => Operation::RedisLook,
+        CacheAction::Put => Operation::RedisPut,
+        CacheAction::Begin => Operation::RedisBegin,
+        CacheAction::End => Operation::RedisEnd,
+        CacheAction::Clear => Operation::RedisClear,
+        CacheAction::Failures => Operation::RedisFailures,
     }
 }
 

@@ -23,7 +23,7 @@ use aws_sdk_s3::operation::delete_object::builders::DeleteObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use futures_util::stream;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::storage::*;
 use failure::{Failure, Named};
@@ -62,24 +62,33 @@ impl S3 {
     /// One request, which is answered in time or has failed.
     async fn ask<T, E: ProvideErrorMetadata + std::error::Error + 'static>(
         &self,
-        doing: &str,
+        operation: Operation,
         sent: impl Future<Output = Result<T, SdkError<E>>>,
     ) -> Result<T, Failure> {
-        self.ask_for(self.options.wait, doing, sent).await
+        self.ask_for(self.options.wait, operation, Instant::now(), sent).await
     }
 
+    /// `begun`: when the request began, which may be on its way for a while.
     async fn ask_for<T, E: ProvideErrorMetadata + std::error::Error + 'static>(
         &self,
         wait: Duration,
-        doing: &str,
+        operation: Operation,
+        begun: Instant,
         sent: impl Future<Output = Result<T, SdkError<E>>>,
     ) -> Result<T, Failure> {
         let answer = match timeout(wait, sent).await {
-            Ok(answer) => answer.map_err(|error| self.named.failure(doing, &error)),
-            Err(_) => Err(self.named.silent(doing, wait)),
+            Ok(answer) => answer.map_err(|error| self.named.failure(operation.as_str(), &error)),
+            Err(_) => Err(self.named.silent(operation.as_str(), wait)),
         };
-        self.known.heard(answer.as_ref().err());
+        self.ended(operation, begun, answer.as_ref().err());
         answer
+    }
+
+    fn ended(&self, operation: Operation, begun: Instant, failure: Option<&Failure>) {
+        self.known.heard(failure);
+        // That there is no such object is an answer.
+        let well = failure.is_none_or(Failure::is_missing);
+        self.options.watch.operated(operation, begun.elapsed(), well);
     }
 
     async fn receive(
@@ -89,6 +98,7 @@ impl S3 {
         shown: &Shown,
         content: Content,
     ) -> Result<(), PutError> {
+        let begun = Instant::now();
         let (pump, body) = sending::channel(content, size, self.options.wait);
         let put = self.client.put_object().bucket(&self.options.bucket).key(self.key(name));
         let put = put.content_length(size as i64).set_content_type(shown.media_type.clone());
@@ -106,13 +116,15 @@ impl S3 {
             sending::Pumped::Broken(why) => return Err(PutError::Incomplete(why)),
             sending::Pumped::Stalled => {
                 let failure = self.named.silent("put", self.options.wait);
-                self.known.heard(Some(&failure));
+                self.ended(Operation::S3Put, begun, Some(&failure));
                 return Err(PutError::Store(failure.error));
             }
         }
         let answer = match early {
-            Some(answer) => self.ask("put", std::future::ready(answer)).await,
-            None => self.ask("put", sent).await,
+            Some(answer) => {
+                self.ask_for(self.options.wait, Operation::S3Put, begun, std::future::ready(answer)).await
+            }
+            None => self.ask_for(self.options.wait, Operation::S3Put, begun, sent).await,
         };
         answer.map(drop).map_err(|failure| PutError::Store(failure.error))
     }
@@ -123,7 +135,7 @@ impl S3 {
         }
         let part = format!("bytes={}-{}", range.start, range.end - 1);
         let get = self.client.get_object().bucket(&self.options.bucket).key(self.key(name)).range(part);
-        let object = match self.ask("get", Box::pin(get.send())).await {
+        let object = match self.ask(Operation::S3Get, Box::pin(get.send())).await {
             Ok(object) => object,
             Err(failure) if failure.is_missing() => return Ok(None),
             Err(failure) => return Err(failure.error),
@@ -143,7 +155,7 @@ impl S3 {
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let delete = self.client.delete_object().bucket(&self.options.bucket).key(key);
-        match self.ask("delete", Box::pin(delete.send())).await {
+        match self.ask(Operation::S3Delete, Box::pin(delete.send())).await {
             Err(failure) if !failure.is_missing() => Err(failure.error),
             _ => Ok(()),
         }
@@ -164,7 +176,8 @@ impl S3 {
     ) -> Result<Vec<String>, StoreError> {
         let list = self.client.list_objects_v2().bucket(&self.options.bucket).prefix(beginning);
         let list = list.set_start_after(after).max_keys(limit);
-        let listed = self.ask("list", Box::pin(list.send())).await.map_err(|failure| failure.error)?;
+        let listed =
+            self.ask(Operation::S3List, Box::pin(list.send())).await.map_err(|failure| failure.error)?;
         Ok(listed.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
     }
 }
@@ -211,8 +224,8 @@ impl Blobs for S3 {
         Box::pin(self.known.or_probe(|| async {
             let list = self.client.list_objects_v2().bucket(&self.options.bucket);
             let list = list.prefix(&self.options.prefix).max_keys(1);
-            let listed =
-                self.ask_for(self.options.wait.min(health::PROBE), "list", Box::pin(list.send())).await;
+            let (wait, begun) = (self.options.wait.min(health::PROBE), Instant::now());
+            let listed = self.ask_for(wait, Operation::S3List, begun, Box::pin(list.send())).await;
             listed.map(drop).map_err(|failure| failure.error)
         }))
     }

@@ -133,12 +133,12 @@ words! {
 }
 
 /// Whom a cache tells how it fares.
-pub trait CacheWatch: Send + Sync + std::fmt::Debug {
-    fn asked(&self, action: CacheAction, outcome: CacheOutcome, took: Duration);
+pub trait CacheWatch: super::Watch {
+    fn asked(&self, action: CacheAction, outcome: CacheOutcome);
 }
 
 impl CacheWatch for super::Unwatched {
-    fn asked(&self, _: CacheAction, _: CacheOutcome, _: Duration) {}
+    fn asked(&self, _: CacheAction, _: CacheOutcome) {}
 }
 
 impl CacheOutcome {

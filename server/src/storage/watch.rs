@@ -104,19 +104,29 @@ operations! {
     }
     Redis = "redis" {
         RedisConnect = "connect",
-        RedisGet = "get",
-        RedisSet = "set",
-        RedisDelete = "delete",
-        RedisScript = "script",
+        RedisLook = "look",
+        RedisPut = "put",
+        RedisBegin = "begin",
+        RedisEnd = "end",
+        RedisClear = "clear",
+        RedisFailures = "failures",
     }
     Kafka = "kafka" {
-        KafkaMetadata = "metadata",
-        KafkaProduce = "produce",
+        // Events that must not be lost, a parcel of them; and one that may be.
+        KafkaPublish = "publish",
+        KafkaOffer = "offer",
+    }
+    Disk = "disk" {
+        DiskPut = "put",
+        DiskGet = "get",
+        DiskDelete = "delete",
+        DiskList = "list",
     }
     S3 = "s3" {
         S3Put = "put",
         S3Get = "get",
         S3Head = "head",
+        S3Copy = "copy",
         S3Delete = "delete",
         S3List = "list",
     }

@@ -1,13 +1,11 @@
-//! What is counted of the places of uploads.
+//! What is counted of the places of uploads. How long it takes there is said by their plugins (`plugins.rs`).
 
 use std::fmt;
-use std::time::Duration;
 
 use prometheus_client::registry::Unit;
 
-use super::instruments::{Counter, Histogram, Per};
+use super::instruments::{Counter, Per};
 use super::labels::label;
-use super::metrics::DURATIONS;
 use super::page::Page;
 use crate::config::words::words;
 use crate::storage::{BlobKind, StoreError};
@@ -50,28 +48,11 @@ label!(BlobDirection, "direction", BlobDirection::ALL, BlobDirection::as_str);
 pub struct BlobMetrics {
     operations: Per<(BlobKind, (BlobOperation, BlobResult)), Counter>,
     bytes: Per<(BlobKind, BlobDirection), Counter>,
-    durations: Per<(BlobKind, BlobOperation), Durations>,
-}
-
-#[derive(Debug)]
-struct Durations(Histogram);
-
-impl Default for Durations {
-    fn default() -> Self {
-        Durations(Histogram::new(DURATIONS))
-    }
-}
-
-impl AsRef<Histogram> for Durations {
-    fn as_ref(&self) -> &Histogram {
-        &self.0
-    }
 }
 
 impl BlobMetrics {
-    pub fn ended(&self, kind: BlobKind, operation: BlobOperation, result: BlobResult, took: Duration) {
+    pub fn ended(&self, kind: BlobKind, operation: BlobOperation, result: BlobResult) {
         self.operations.of((kind, (operation, result))).add(1);
-        self.durations.of((kind, operation)).0.observe_duration(took);
     }
 
     pub fn bytes(&self, kind: BlobKind, direction: BlobDirection, bytes: u64) {
@@ -82,9 +63,7 @@ impl BlobMetrics {
         let help = "What was done at the places of uploads, by place, operation and result.";
         page.counters("meerkat_upload_store_operations", help, &self.operations)?;
         let help = "Bytes of uploads into their places and out of them, through this server.";
-        page.counters_in("meerkat_upload_store", help, Unit::Bytes, &self.bytes)?;
-        let help = "Time of an operation at the place of uploads; of a read, until its first bytes.";
-        page.histograms("meerkat_upload_store_duration", help, Some(Unit::Seconds), &self.durations)
+        page.counters_in("meerkat_upload_store", help, Unit::Bytes, &self.bytes)
     }
 }
 

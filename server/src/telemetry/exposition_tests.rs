@@ -54,8 +54,8 @@ fn page() -> BTreeMap<String, Family> {
     metrics.set_certificates([("/tls.crt".to_owned(), 1_800_000_000)]);
     metrics.committed(7, std::time::Duration::from_millis(3));
     metrics.committed(9_000, std::time::Duration::from_secs(30));
-    for operation in [Operation::PostgresRead, Operation::PostgresSave, Operation::RedisGet] {
-        metrics.operated(operation, std::time::Duration::from_micros(300), operation != Operation::RedisGet);
+    for operation in [Operation::PostgresRead, Operation::PostgresSave, Operation::RedisLook] {
+        metrics.operated(operation, std::time::Duration::from_micros(300), operation != Operation::RedisLook);
     }
     metrics.batched(Plugin::Postgres, 30);
     metrics.pooled(Plugin::Postgres, Pooled::InUse, 3);
@@ -136,9 +136,8 @@ fn histograms_are_cumulative_and_end_with_everything() {
             assert!(single("_sum").is_some(), "{name}");
         }
     }
-    // Five of the server, one for each operation and plugin of the two that told, and one for each operation and
-    // place of uploads.
-    assert_eq!(histograms, 5 + (4 + 5) + 2 + 2 * 4);
+    // Four of the server, and one for each operation and plugin of the two that told.
+    assert_eq!(histograms, 4 + (4 + 7) + 2);
 }
 
 #[test]

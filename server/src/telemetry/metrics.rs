@@ -46,8 +46,6 @@ pub struct Metrics {
     pub plugins: Plugins,
     /// What was asked of the cache that nodes share, and what came of it.
     pub cache_operations: Per<(CacheAction, CacheOutcome), Counter>,
-    /// Clearing takes as long as it takes, and is not in it.
-    pub cache_duration: Histogram,
     pub queue_length: Per<Queue, Gauge>,
     /// How often each bound bit.
     pub refusals: Per<Bound, Counter>,
@@ -85,7 +83,6 @@ impl Default for Metrics {
             store_failures: Per::default(),
             plugins: Plugins::default(),
             cache_operations: Per::default(),
-            cache_duration: Histogram::new(DURATIONS),
             queue_length: Per::default(),
             refusals: Per::default(),
             stream_errors: Per::default(),
@@ -238,11 +235,8 @@ impl Watch for Metrics {
 }
 
 impl CacheWatch for Metrics {
-    fn asked(&self, action: CacheAction, outcome: CacheOutcome, took: Duration) {
+    fn asked(&self, action: CacheAction, outcome: CacheOutcome) {
         self.cache_operations.of((action, outcome)).add(1);
-        if action != CacheAction::Clear && outcome != CacheOutcome::Away {
-            self.cache_duration.observe_duration(took);
-        }
     }
 }
 
@@ -301,8 +295,6 @@ impl Metrics {
         )?;
         let help = "What was asked of the shared cache, by action and outcome.";
         page.counters("meerkat_cache_operations", help, &self.cache_operations)?;
-        let help = "Time until the shared cache answered, or until it was waited for no longer.";
-        page.histogram("meerkat_cache_duration", help, Some(Unit::Seconds), &self.cache_duration)?;
         page.gauges("meerkat_queue_length", "Items that wait, by queue.", &self.queue_length)?;
         self.blobs.tell(page)
     }

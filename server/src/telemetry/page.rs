@@ -127,23 +127,6 @@ impl Page<'_> {
         let mut family = self.family(name, help, unit.as_ref(), MetricType::Histogram)?;
         family.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
     }
-
-    pub fn histograms<L: Label, H: AsRef<Histogram>>(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<Unit>,
-        histograms: &Per<L, H>,
-    ) -> fmt::Result {
-        let mut family = self.family(name, help, unit.as_ref(), MetricType::Histogram)?;
-        for (label, histogram) in histograms.iter() {
-            let (sum, count, buckets) = histogram.as_ref().read(if unit.is_some() { 1e9 } else { 1.0 });
-            family
-                .encode_family(&label.pairs())?
-                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
-        }
-        Ok(())
-    }
 }
 
 /// OpenMetrics' text form in Prometheus's older one: a counter is described by its whole name, and units and

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 
@@ -52,8 +52,8 @@ struct Counted {
 }
 
 impl Counted {
-    fn ended(&self, operation: BlobOperation, result: BlobResult, begun: Instant) {
-        self.metrics.blobs.ended(self.kind(), operation, result, begun.elapsed());
+    fn ended(&self, operation: BlobOperation, result: BlobResult) {
+        self.metrics.blobs.ended(self.kind(), operation, result);
     }
 
     fn counted(&self, content: Content, direction: BlobDirection) -> Content {
@@ -87,41 +87,37 @@ impl Blobs for Counted {
         content: Content,
     ) -> Fut<'a, Result<(), PutError>> {
         Box::pin(async move {
-            let begun = Instant::now();
             let put = self.blobs.put(name, size, shown, self.counted(content, BlobDirection::In)).await;
             let result = match &put {
                 Ok(()) => BlobResult::Done,
                 Err(PutError::Incomplete(_)) => BlobResult::Incomplete,
                 Err(PutError::Store(_)) => BlobResult::Failed,
             };
-            self.ended(BlobOperation::Put, result, begun);
+            self.ended(BlobOperation::Put, result);
             put
         })
     }
 
     fn read<'a>(&'a self, name: &'a BlobName, range: Range<u64>) -> StoreFut<'a, Option<Content>> {
         Box::pin(async move {
-            let begun = Instant::now();
             let read = self.blobs.read(name, range).await;
-            self.ended(BlobOperation::Read, (&read).into(), begun);
+            self.ended(BlobOperation::Read, (&read).into());
             Ok(read?.map(|content| self.counted(content, BlobDirection::Out)))
         })
     }
 
     fn remove<'a>(&'a self, name: &'a BlobName) -> StoreFut<'a, ()> {
         Box::pin(async move {
-            let begun = Instant::now();
             let removed = self.blobs.remove(name).await;
-            self.ended(BlobOperation::Remove, (&removed).into(), begun);
+            self.ended(BlobOperation::Remove, (&removed).into());
             removed
         })
     }
 
     fn clear<'a>(&'a self, file: &'a BlobName) -> StoreFut<'a, ()> {
         Box::pin(async move {
-            let begun = Instant::now();
             let cleared = self.blobs.clear(file).await;
-            self.ended(BlobOperation::Remove, (&cleared).into(), begun);
+            self.ended(BlobOperation::Remove, (&cleared).into());
             cleared
         })
     }
@@ -172,9 +168,8 @@ impl Around for Counted {
 
     fn take<'a>(&'a self, arrival: &'a Arrival, blob: &'a BlobName, shown: &'a Shown) -> StoreFut<'a, bool> {
         Box::pin(async move {
-            let begun = Instant::now();
             let taken = self.inner()?.take(arrival, blob, shown).await;
-            self.ended(BlobOperation::Take, (&taken).into(), begun);
+            self.ended(BlobOperation::Take, (&taken).into());
             taken
         })
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 POSTGRES = Path("/usr/lib/postgresql/15/bin")
+KAFKA_LIBRARIES = Path(os.environ.get("MEERKAT_KAFKA_LIBS", HERE.parents[1] / ".cache/kafka"))
 CONFIGURATIONS = {"prosody": "prosody.cfg.lua", "ejabberd": "ejabberd.yml", "meerkat": "meerkat.toml"}
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -60,12 +61,13 @@ def certificate(folder):
 class Server:
     """One running server with an empty database."""
 
-    def __init__(self, kind, folder, port, cores, binaries, save="always", archive=None):
-        """`archive`: where one is kept, if it is; a database beside the server gets the tool's core."""
+    def __init__(self, kind, folder, port, cores, binaries, save="always", archive=None, streamed=False):
+        """`archive`: where one is kept, if it is; `streamed`: events go to a Kafka. A database or broker beside the
+        server gets the tool's core."""
         self.kind, self.folder, self.port, self.direct = kind, folder / kind, port, port + 1
         self.core, self.other_core = cores
         self.save, self.archive, self.binaries, self.tool = save, archive, binaries, binaries / "meerkat-load"
-        self.database = None
+        self.database, self.broker, self.streamed = None, None, streamed
         self.paths = certificate(folder / "certificate")
         self.process = None
 
@@ -74,6 +76,8 @@ class Server:
         (self.folder / "data").mkdir(parents=True)
         if self.archive == "postgres":
             self.database = Postgres(self.folder / "postgres", self.port + 2, self.other_core)
+        if self.streamed:
+            self.broker = Kafka(self.folder / "kafka", self.port + 3, self.other_core)
         configuration = self.folder / CONFIGURATIONS[self.kind]
         configuration.write_text(self.fill((HERE / CONFIGURATIONS[self.kind]).read_text()))
         command, environment = getattr(self, self.kind)(configuration)
@@ -95,8 +99,9 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        if self.database:
-            self.database.stop()
+        for beside in (self.database, self.broker):
+            if beside:
+                beside.stop()
 
     @property
     def pid(self):
@@ -106,7 +111,8 @@ class Server:
     def fill(self, text):
         values = {"DIR": self.folder, "PORT": self.port, "DIRECT": self.direct, "SAVE": self.save,
                   "CERTIFICATE": self.paths["crt"], "KEY": self.paths["key"], "PEM": self.paths["pem"],
-                  "ARCHIVE": ARCHIVES[self.kind][self.archive], "MAM": '"mam";' if self.archive else ""}
+                  "ARCHIVE": ARCHIVES[self.kind][self.archive], "MAM": '"mam";' if self.archive else "",
+                  "EVENTS": f'\n[storage.kafka]\nbrokers = ["{self.broker.address}"]\n' if self.broker else ""}
         if self.database:
             values |= {"URL": self.database.url, "DATABASE_PORT": self.database.port,
                        "PASSWORD": self.database.password}
@@ -212,3 +218,48 @@ class Postgres:
 
     def stop(self):
         self.run("pg_ctl", "-D", self.folder / "data", "-m", "fast", "-w", "stop")
+
+
+class Kafka:
+    """An Apache Kafka of its own: one broker in KRaft mode, which makes topics by itself."""
+
+    def __init__(self, folder, port, core):
+        if not KAFKA_LIBRARIES.exists():
+            raise Unavailable(f"there is no Kafka in {KAFKA_LIBRARIES} (tests/kafka/install {KAFKA_LIBRARIES})")
+        self.address = f"127.0.0.1:{port}"
+        folder.mkdir()
+        properties = folder / "server.properties"
+        properties.write_text(f"""process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{port + 1}
+listeners=PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{port + 1}
+advertised.listeners=PLAINTEXT://{self.address}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+controller.listener.names=CONTROLLER
+offsets.topic.replication.factor=1
+num.partitions=3
+auto.create.topics.enable=true
+log.dirs={folder}/data
+""")
+        java = ["java", "-cp", f"{KAFKA_LIBRARIES}/*"]
+        storage = ["kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c", str(properties)]
+        subprocess.run([*java, *storage], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        log = folder / "log"
+        with open(log, "wb") as output:
+            self.process = subprocess.Popen(
+                ["taskset", "-c", str(core), java[0], "-Xmx512m", "-XX:+UseSerialGC", *java[1:], "kafka.Kafka",
+                 str(properties)], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        deadline = time.monotonic() + START_SECONDS
+        while b"Kafka Server started" not in log.read_bytes():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"Kafka did not come up, see {log}")
+            time.sleep(0.2)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()

@@ -7,6 +7,7 @@ mod client;
 mod conversation;
 mod full;
 mod kill;
+mod secure;
 #[allow(dead_code, reason = "shared with the tests of meerkatctl, which use all of it")]
 #[path = "../meerkatctl/server.rs"]
 mod server;

@@ -30,10 +30,10 @@ static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
     jsonschema::validator_for(&schema).expect("a JSON Schema")
 });
 
-/// One test at a time: each has a broker and a server, and the machine may be small.
-pub async fn turn() -> tokio::sync::MutexGuard<'static, ()> {
-    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    TURN.lock().await
+/// Two tests at a time: each has a broker and a server, and the machine may be small; but most of the time they wait.
+pub async fn turn() -> tokio::sync::SemaphorePermit<'static> {
+    static TURNS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(2);
+    TURNS.acquire().await.expect("nobody closes it")
 }
 
 /// A broker with every topic.

@@ -1,6 +1,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use meerkat_tests::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 use serde_json::json;
 
 use crate::client::Client;
@@ -9,15 +10,43 @@ use crate::server::Server;
 #[test]
 fn uploads_are_tested_listed_counted_and_removed() {
     let server = Server::start();
+    let place = server.data().join("uploads");
+    go_through(&server, &place.display().to_string(), &|_| {});
+}
+
+#[test]
+fn uploads_in_s3_are_tested_listed_counted_and_removed() {
+    let s3 = S3Server::start();
+    let bucket = s3.bucket();
+    let endpoint = format!("http://127.0.0.1:{}", s3.port());
+    let server = Server::start_with(&[
+        ("MEERKAT__MODULES__UPLOAD__STORE", "s3"),
+        ("MEERKAT__STORAGE__S3__ENDPOINT", &endpoint),
+        ("MEERKAT__STORAGE__S3__BUCKET", &bucket),
+        ("MEERKAT__STORAGE__S3__ACCESS_KEY", ACCESS_KEY),
+        ("MEERKAT__STORAGE__S3__SECRET_KEY", SECRET_KEY),
+    ]);
+    let place = format!("the bucket {bucket} of S3 at {endpoint} (storage.s3)");
+    go_through(&server, &place, &|files| assert_eq!(s3.objects(&bucket).len(), files));
+
+    s3.tell("kill");
+    let refused = server.ctl(&["upload", "test"]).refused();
+    for part in [endpoint.as_str(), "storage.s3.endpoint"] {
+        assert!(refused.contains(part), "{part} is not in {refused}");
+    }
+    assert!(!refused.contains(SECRET_KEY) && !server.log().contains(SECRET_KEY), "the password is told");
+}
+
+/// `place`: where uploads are, in words; `holds`: looks whether so many files are there.
+fn go_through(server: &Server, place: &str, holds: &dyn Fn(usize)) {
     server.account("juliet");
     let tested = server.ctl(&["upload", "test"]).done();
-    assert!(
-        tested.starts_with(&format!("Uploads in {} can be written", server.data().join("uploads").display()))
-    );
+    assert!(tested.starts_with(&format!("Uploads in {place} can be written")), "{tested}");
+    holds(0);
     assert_eq!(server.ctl(&["upload", "usage"]).done(), "0 files, 0 bytes\n");
     assert_eq!(server.ctl(&["upload", "list"]).done(), "");
 
-    let (put, get) = slot(&server, "a.txt", 6);
+    let (put, get) = slot(server, "a.txt", 6);
     let http = server.json(&["status"])["server"]["status"]["http"][0]["address"].clone();
     let ask = |method: &str, path: &str, body: &str| {
         let mut stream = TcpStream::connect(http.as_str().expect("an address")).expect("it listens");
@@ -31,6 +60,7 @@ fn uploads_are_tested_listed_counted_and_removed() {
         answer.split(' ').nth(1).expect("a status").to_owned()
     };
     assert_eq!(ask("PUT", &put, "tototo"), "201");
+    holds(1);
     assert_eq!(ask("GET", &get, ""), "200");
 
     let listed = server.json(&["upload", "list", "--user", "juliet@localhost"]);
@@ -55,7 +85,8 @@ fn uploads_are_tested_listed_counted_and_removed() {
         format!("there is no file {name}")
     );
     assert_eq!(ask("GET", &get, ""), "404");
-    slot(&server, "b.txt", 6);
+    holds(0);
+    slot(server, "b.txt", 6);
     let all = server.ctl(&["upload", "remove", "--user", "juliet@localhost"]).done();
     assert_eq!(all, "1 files of juliet@localhost were removed\n");
     assert_eq!(

@@ -37,7 +37,9 @@ async fn what_one_server_changes_the_other_obeys_at_once() {
             .sum();
         assert!(hits > 20.0, "node {node}: {hits} hits, {failed} failed");
     }
-    assert!(stage.metric(1, "meerkat_cache_duration_seconds_count") > 20.0);
+    let looks = "meerkat_plugin_operation_duration_seconds_count{plugin=\"redis\",operation=\"look\"}";
+    assert!(stage.metric(1, looks) > 20.0);
+    assert_eq!(stage.metric(1, "meerkat_plugin_connections{plugin=\"redis\",state=\"in_use\"}"), 1.0);
 }
 
 fn message(id: &str) -> String {

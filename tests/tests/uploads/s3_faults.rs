@@ -116,6 +116,8 @@ async fn s3_that_is_away_or_silent_keeps_nobody_waiting() {
         "meerkat_upload_store_operations_total{store=\"s3\",operation=\"put\",result=\"failed\"} 2",
         "meerkat_upload_store_operations_total{store=\"s3\",operation=\"read\",result=\"failed\"} 2",
         "meerkat_upload_store_bytes_total{store=\"s3\",direction=\"out\"} 4",
+        "meerkat_plugin_operations_total{plugin=\"s3\",operation=\"put\"} 5",
+        "meerkat_plugin_errors_total{plugin=\"s3\",operation=\"put\"} 2",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
     }

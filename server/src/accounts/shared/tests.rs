@@ -14,8 +14,9 @@ use super::*;
 use crate::accounts::Accounts;
 use crate::plugins::memory::Memory;
 use crate::storage::cache::{Attempt, CacheError, CacheFut, FailureCounts, Failures, Identity};
-use crate::storage::{AccountNumber, Rosters, Store, Write, Written};
+use crate::storage::{AccountNumber, Rosters, Store, StoreError, Write, Written};
 
+const STATEMENT: Duration = Duration::from_secs(10);
 const LIFETIME: Duration = Duration::from_secs(60);
 
 /// What Redis does, by the words of `plugins/redis/scripts.rs`.
@@ -241,7 +242,8 @@ impl Stage {
         let nodes = (0..nodes).map(|seed| {
             let wire = Wire::new(&service, seed);
             let store: Arc<dyn Store> = store.clone();
-            let shared = SharedAccounts::new(store.clone(), wire.clone(), b"key", LIFETIME, 1 << 20);
+            let shared =
+                SharedAccounts::new(store.clone(), wire.clone(), b"key", LIFETIME, STATEMENT, 1 << 20);
             (Arc::new(Accounts::new(store, 100, Some(shared))), wire)
         });
         let nodes = nodes.collect();
@@ -368,6 +370,38 @@ async fn a_change_that_nobody_ended_is_not_hidden() {
     for _ in 0..100 {
         stage.read(1, "after its death").await;
         sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// The database did not answer, for longer than the begun change lives, and commits it long afterwards.
+#[tokio::test(start_paused = true)]
+async fn a_change_without_an_answer_that_is_made_late_is_not_hidden() {
+    for weather in [Weather::Fine, Weather::Away, Weather::Silent] {
+        let stage = Stage::new(2).await;
+        stage.read(1, "").await;
+        let change = stage.nodes[0].0.begin(std::slice::from_ref(&stage.juliet)).await;
+        // Nobody is kept from remembering any more.
+        sleep(Duration::from_secs(90)).await;
+        stage.read(1, "old, and kept").await;
+        *stage.nodes[0].1.weather.lock() = weather;
+        change.end(&Err(StoreError::Unavailable("no answer".to_owned())), &[]).await;
+        sleep(Duration::from_secs(3)).await;
+        *stage.nodes[0].1.weather.lock() = Weather::Fine;
+        for _ in 0..20 {
+            sleep(Duration::from_secs(1)).await;
+            stage.read(1, "not made yet").await;
+        }
+        let jids = vec![Jid::parse("a1@b").expect("an address")];
+        stage.store.write(Write::Block { owner: stage.number, jids, limit: 10 }).await.expect("writes");
+        stage.told.store(1, Ordering::SeqCst);
+        for _ in 0..100 {
+            stage.read(1, "made late").await;
+            sleep(Duration::from_secs(1)).await;
+        }
+        let before = stage.hits().0;
+        stage.read(1, "long after").await;
+        stage.read(1, "long after").await;
+        assert!(stage.hits().0 > before, "the cache is used again");
     }
 }
 

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 use parking_lot::Mutex;
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
+use rdkafka::{ClientContext, Statistics};
 use tokio::sync::Notify;
 
 use super::{Options, words};
 use crate::storage::events::{StreamStatus, Topic};
+use crate::storage::{InState, Operation, Plugin, Pooled, Watch};
 
 /// What both producers know.
 pub struct State {
@@ -155,14 +157,36 @@ impl Window {
     }
 }
 
+/// The open connections of one producer, as it last told of them.
+pub struct Connections {
+    watch: Arc<dyn Watch>,
+    open: Mutex<Vec<InState>>,
+}
+
+impl Connections {
+    pub fn new(watch: &Arc<dyn Watch>) -> Connections {
+        Connections { watch: watch.clone(), open: Mutex::default() }
+    }
+
+    fn told(&self, statistics: &Statistics) {
+        let up = statistics.brokers.values().filter(|broker| broker.state == "UP").count();
+        let in_use = || InState::new(&self.watch, Plugin::Kafka, Pooled::InUse);
+        self.open.lock().resize_with(up, in_use);
+    }
+}
+
 /// For what must not be lost.
 pub struct Kept {
     pub state: Arc<State>,
     pub window: Arc<Window>,
+    pub connections: Connections,
 }
 
 /// For what may be.
-pub struct Loose(pub Arc<State>);
+pub struct Loose {
+    pub state: Arc<State>,
+    pub connections: Connections,
+}
 
 impl ProducerContext for Kept {
     type DeliveryOpaque = usize;
@@ -177,13 +201,15 @@ impl ProducerContext for Kept {
 }
 
 impl ProducerContext for Loose {
-    type DeliveryOpaque = ();
+    /// When it was offered.
+    type DeliveryOpaque = Box<Instant>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, offered: Box<Instant>) {
         match result {
-            Ok(_) => self.0.delivered.fetch_add(1, Relaxed),
-            Err(_) => self.0.lost.fetch_add(1, Relaxed),
+            Ok(_) => self.state.delivered.fetch_add(1, Relaxed),
+            Err(_) => self.state.lost.fetch_add(1, Relaxed),
         };
+        self.connections.watch.operated(Operation::KafkaOffer, offered.elapsed(), result.is_ok());
     }
 }
 
@@ -195,6 +221,10 @@ impl ClientContext for Kept {
     fn error(&self, error: KafkaError, reason: &str) {
         self.state.hear(&error, reason);
     }
+
+    fn stats(&self, statistics: Statistics) {
+        self.connections.told(&statistics);
+    }
 }
 
 impl ClientContext for Loose {
@@ -203,7 +233,11 @@ impl ClientContext for Loose {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.hear(&error, reason);
+        self.state.hear(&error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.connections.told(&statistics);
     }
 }
 

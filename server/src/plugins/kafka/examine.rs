@@ -12,6 +12,9 @@ use crate::storage::events::EventStream;
 
 const CHECK: &str = "kafka";
 const LIMIT: Duration = Duration::from_secs(5);
+/// One of several brokers that is away is trouble, and another one answers within this.
+const ENOUGH: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(250);
 
 pub async fn examine(options: Options) -> Vec<Finding> {
     let brokers = options.brokers.clone();
@@ -23,7 +26,17 @@ pub async fn examine(options: Options) -> Vec<Finding> {
     };
     let (asked, begun) = (kafka.clone(), Instant::now());
     // The driver's question holds its thread until it is answered.
-    let answer = tokio::task::spawn_blocking(move || asked.loose.client().fetch_metadata(None, LIMIT)).await;
+    let answer = tokio::task::spawn_blocking(move || {
+        loop {
+            let answer = asked.loose.client().fetch_metadata(None, STEP);
+            let waited = begun.elapsed();
+            // What is known to be wrong does not become right by waiting.
+            if answer.is_ok() || waited >= LIMIT || (waited >= ENOUGH && asked.status().trouble.is_some()) {
+                return answer;
+            }
+        }
+    });
+    let answer = answer.await;
     let answer = match answer {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {

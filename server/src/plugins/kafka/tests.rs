@@ -24,6 +24,7 @@ fn options(brokers: String) -> Options {
         compression: "none",
         max_event_bytes: 100_000,
         buffer_events: 100,
+        watch: Arc::new(crate::storage::Unwatched),
     }
 }
 

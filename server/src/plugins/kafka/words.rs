@@ -36,8 +36,16 @@ pub fn trouble(brokers: &str, error: &KafkaError, reason: &str) -> Option<String
             "storage.kafka.sasl, storage.kafka.username, storage.kafka.password"
         }
         Code::SSL => "storage.kafka.tls, storage.kafka.ca",
-        Code::Resolve | Code::AllBrokersDown | Code::OperationTimedOut | Code::MessageTimedOut => {
-            "storage.kafka.brokers"
+        // The driver says no more than that where a broker that wants TLS is spoken to without, or the like.
+        Code::AllBrokersDown => {
+            return Some(format!(
+                "Kafka at {brokers} (storage.kafka.brokers) cannot be reached, or closes each connection: does it want TLS \
+                 or a login (storage.kafka.tls, storage.kafka.sasl)?"
+            ));
+        }
+        Code::Resolve | Code::OperationTimedOut | Code::MessageTimedOut => "storage.kafka.brokers",
+        Code::BrokerTransportFailure if reason.contains("SSL handshake failed") => {
+            "storage.kafka.tls, storage.kafka.brokers"
         }
         // A connection that nobody used is closed by the broker.
         Code::BrokerTransportFailure if reason.contains("isconnected") => return None,

@@ -4,6 +4,7 @@
 //! serves) holds for as long as they do. When one of them breaks or a server says that a slot is elsewhere, all are
 //! given up and others are made.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::Options;
 use crate::storage::cache::Identity;
+use crate::storage::{InState, Plugin, Pooled, Watch};
 
 /// How long making a connection may take, and a command for which nobody waits.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -28,6 +30,8 @@ pub struct Link {
     pub servers: Vec<MultiplexedConnection>,
     /// First slot, last slot, place in `servers`. Empty without a cluster.
     slots: Vec<(u16, u16, usize)>,
+    /// They are counted for as long as they are there.
+    _counted: Vec<InState>,
 }
 
 impl Link {
@@ -48,7 +52,12 @@ impl Link {
                 Ok::<Link, RedisError>(link)
             };
             match tokio::time::timeout(CONNECT_LIMIT, connected).await {
-                Ok(Ok(link)) => return Ok(link),
+                Ok(Ok(mut link)) => {
+                    let watch: Arc<dyn Watch> = options.watch.clone();
+                    let counted = |_| InState::new(&watch, Plugin::Redis, Pooled::InUse);
+                    link._counted = link.servers.iter().map(counted).collect();
+                    return Ok(link);
+                }
                 Ok(Err(why)) => error = format!("{host}:{port}: {why}"),
                 Err(_) => error = format!("{host}:{port}: no answer within {} s", CONNECT_LIMIT.as_secs()),
             }
@@ -58,7 +67,7 @@ impl Link {
 
     async fn alone(mut server: MultiplexedConnection) -> Result<Link, RedisError> {
         let identity = identity(&[run_id(&mut server).await?]);
-        Ok(Link { identity, servers: vec![server], slots: Vec::new() })
+        Ok(Link { identity, servers: vec![server], slots: Vec::new(), _counted: Vec::new() })
     }
 
     async fn cluster(
@@ -91,7 +100,7 @@ impl Link {
             return Err(failure("the cluster does not serve all slots"));
         }
         ids.sort_unstable();
-        Ok(Link { identity: identity(&ids), servers, slots })
+        Ok(Link { identity: identity(&ids), servers, slots, _counted: Vec::new() })
     }
 
     /// The connection to the server that has the key.

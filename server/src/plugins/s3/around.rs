@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::types::MetadataDirective;
+use tokio::time::Instant;
 
 use super::{Put, Read, S3};
 use crate::storage::*;
@@ -107,7 +108,7 @@ impl Around for S3 {
                 return Ok(None);
             }
             let head = self.client.head_object().bucket(&self.options.bucket).key(self.incoming(file));
-            match self.ask("head", Box::pin(head.send())).await {
+            match self.ask(Operation::S3Head, Box::pin(head.send())).await {
                 Ok(found) => Ok(Some(Arrival {
                     file: file.clone(),
                     size: found.content_length.and_then(|size| size.try_into().ok()).unwrap_or_default(),
@@ -131,7 +132,8 @@ impl Around for S3 {
                 .metadata_directive(MetadataDirective::Replace)
                 .set_content_type(shown.media_type.clone())
                 .content_disposition(&shown.disposition);
-            match self.ask_for(self.options.wait * COPY_WAITS, "copy", Box::pin(copy.send())).await {
+            let (wait, begun) = (self.options.wait * COPY_WAITS, Instant::now());
+            match self.ask_for(wait, Operation::S3Copy, begun, Box::pin(copy.send())).await {
                 Ok(_) => Ok(true),
                 Err(failure) if failure.is_missing() || failure.is_changed() => Ok(false),
                 Err(failure) => Err(failure.error),

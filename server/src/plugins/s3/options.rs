@@ -1,9 +1,10 @@
 //! What an S3 store is opened with.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::config::{self, S3Get, S3Put};
-use crate::storage::StoreError;
+use crate::storage::{StoreError, Unwatched, Watch};
 
 pub struct Options {
     /// Nothing: Amazon's of the region.
@@ -24,6 +25,8 @@ pub struct Options {
     pub wait: Duration,
     /// By which requests are signed.
     pub clock: fn() -> SystemTime,
+    /// Told of each request.
+    pub watch: Arc<dyn Watch>,
 }
 
 /// How clients put.
@@ -80,6 +83,7 @@ impl Options {
             },
             wait: Duration::from_secs(settings.wait_seconds.into()),
             clock: SystemTime::now,
+            watch: Arc::new(Unwatched),
         })
     }
 }
