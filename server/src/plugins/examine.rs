@@ -34,7 +34,7 @@ pub fn all<'a>(config: &'a Config, data_dir: &'a Path) -> Vec<Fut<'a, Vec<Findin
 /// Writes a file where old messages are moved to, reads it and removes it.
 async fn cold(config: &Config, data_dir: &Path) -> Finding {
     let remedy = "correct [modules.mam.cold], and with \"s3\" [storage.s3]; until then no old message can be moved or read";
-    let opened = super::open_cold(config, data_dir);
+    let opened = super::open_cold(config, data_dir, std::sync::Arc::new(crate::storage::Unwatched));
     let place = match opened.map(|places| places.into_iter().next()) {
         Ok(Some(place)) => place,
         Ok(None) => return Finding::failed("cold archive", "there is no place for it", remedy),
