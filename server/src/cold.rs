@@ -45,6 +45,8 @@ pub struct Cold {
     blocks: Blocks,
     /// One moves or tidies at a time: a lease is a server's, and not a task's.
     working: tokio::sync::Mutex<()>,
+    /// Tells the job that an account was removed, whose entries are to leave their files soon.
+    removed: tokio::sync::Notify,
     watch: Arc<dyn Watch>,
     bounds: Bounds,
 }
@@ -72,8 +74,17 @@ impl Cold {
     ) -> Option<Arc<Cold>> {
         store.catalogue()?;
         let blocks = Blocks::new(REMEMBERED_BYTES);
-        (!places.is_empty())
-            .then(|| Arc::new(Cold { store, places, blocks, working: Default::default(), watch, bounds }))
+        (!places.is_empty()).then(|| {
+            Arc::new(Cold {
+                store,
+                places,
+                blocks,
+                working: Default::default(),
+                removed: Default::default(),
+                watch,
+                bounds,
+            })
+        })
     }
 
     pub async fn usage(&self) -> Result<ColdUsage, StoreError> {

@@ -1,5 +1,8 @@
 //! A node, built in one place and in reading order: store, router, modules, TLS, connections.
 
+mod parts;
+mod work;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,39 +10,34 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use cluster::{Boot, SingleNode};
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::accounts::Accounts;
-use crate::accounts::shared::SharedAccounts;
 use crate::c2s::C2s;
 use crate::c2s::admission::Admission;
 use crate::c2s::listener::{Listener, listen};
 use crate::clock::Clock;
-use crate::cold::{Bounds, Cold};
+use crate::cold::Cold;
 use crate::config::{self, Config};
 use crate::directory::Directory;
-use crate::events::{self, Events};
+use crate::events::Events;
 use crate::http::{self, Http};
-use crate::jobs::{self, Turn};
+use crate::jobs;
 use crate::modules::{self, Parts};
 use crate::passwords::Passwords;
 use crate::plugins;
-use crate::retention;
-use crate::router::{Domain, Domains, Router, Save, StanzaIds};
+use crate::router::{Router, StanzaIds};
 use crate::session::End;
-use crate::storage::archive::Tended;
-use crate::storage::{Cache, Job, Store, StoreError, Write, Written};
+use crate::storage::{Job, Store, StoreError};
 use crate::telemetry::health::{Condition, Health};
 use crate::telemetry::http::Shown;
 use crate::telemetry::labels::Queue;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{CertificateError, Tls};
-use crate::uploads::{Place, Places, Uploads};
+use crate::uploads::{Place, Uploads};
+use parts::{Shared, cold, domains, events, shared_key, uploads};
 
-/// How often the store is asked how it is.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// What clients may take to close their connections when the server stops.
 const LAST_READS: Duration = Duration::from_secs(1);
 
@@ -313,206 +311,6 @@ impl Node {
         length(Queue::StoreWrites, self.router.store.queued_writes());
         length(Queue::Hashing, self.c2s.passwords.waiting());
     }
-
-    pub fn turn(&self, job: Job) -> Turn {
-        Turn::new(self.router.store.clone(), job, self.holder.clone())
-    }
-
-    /// Starts what moves old messages.
-    fn tend(&self, cold: &Arc<Cold>) {
-        let (router, config) = (self.router.clone(), self.config.clone());
-        let before = move |now: u64| {
-            let days = config.load().modules.mam.cold.after_days.at_most()?;
-            Some(now.saturating_sub(days.saturating_mul(retention::DAY)))
-        };
-        let work =
-            cold.clone().work(self.turn(Job::Cold), move || router.now(), before, self.stopping.subscribe());
-        tokio::spawn(work);
-    }
-
-    /// Once a day, and soon after it has become this node's turn; after an error sooner.
-    async fn daily(self: Arc<Self>, job: Job) {
-        tokio::time::sleep(retention::AFTER_START).await;
-        let mut turn = self.turn(job);
-        let mut next = Instant::now();
-        while !self.is_stopping() {
-            // It is kept between two rounds, so that not every node makes one a day.
-            let is_mine = turn.take().await.is_ok_and(|lease| lease.is_some());
-            if !is_mine {
-                next = Instant::now();
-            } else if next <= Instant::now() {
-                next = Instant::now() + retention::EVERY;
-                if let Err(error) = self.do_daily(&mut turn, job).await {
-                    turn.forget();
-                    next = Instant::now() + retention::AFTER_ERROR;
-                    tracing::warn!(%error, job = job.name(), "what is done daily has to wait");
-                }
-            }
-            let stopped = self.until_asked_to_stop();
-            let _ = tokio::time::timeout(jobs::ASK_EVERY, stopped).await;
-        }
-        turn.give_back().await;
-    }
-
-    /// Events that an earlier configuration left in the outbox, and that nobody is told any more: they keep what is
-    /// said in them no longer than those that are.
-    async fn forget_old_events(&self, config: &Config) {
-        const SLICE: u32 = 256;
-        let oldest_kept = Duration::from_secs(u64::from(config.outbox.max_days) * 86_400).as_millis() as u64;
-        let before = self.router.now().saturating_sub(oldest_kept);
-        while self.events.is_none() {
-            let discard = Write::DiscardEvents { bytes: 0, before, limit: SLICE };
-            match self.router.store.write(discard).await {
-                Ok(Written::Deleted(deleted)) if deleted.rows > 0 => {
-                    tracing::warn!(
-                        events = deleted.events,
-                        "old events went that no event stream was there for"
-                    );
-                }
-                _ => return,
-            }
-        }
-    }
-
-    async fn do_daily(&self, turn: &mut Turn, job: Job) -> Result<(), StoreError> {
-        let (config, now) = (self.config.load_full(), self.router.now());
-        match job {
-            Job::Partitions => {
-                let tended = retention::tend(turn, &config, now).await?;
-                if tended != Tended::default() {
-                    let Tended { made, dropped, still_waiting } = tended;
-                    tracing::info!(?made, ?dropped, still_waiting, "the archives have other months now");
-                }
-            }
-            _ => {
-                self.forget_old_events(&config).await;
-                let dropped = retention::keep(turn, &config, now).await?;
-                if dropped > 0 {
-                    tracing::info!(dropped, "old messages went from archives");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks the store how it is.
-    async fn look_around(self: Arc<Self>) {
-        while !self.is_stopping() {
-            match self.router.store.health().await {
-                Ok(()) => self.store_is_well.good(),
-                Err(error) => self.store_is_well.bad(error.to_string()),
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-}
-
-/// What nodes share besides the store, and can do without.
-struct Shared {
-    cache: Arc<dyn Cache>,
-    secret: [u8; 32],
-}
-
-impl Shared {
-    async fn open(
-        config: &Config,
-        store: &Arc<dyn Store>,
-        metrics: &Arc<Metrics>,
-    ) -> Result<Option<Shared>, StartError> {
-        if config.storage.redis.url.is_none() {
-            return Ok(None);
-        }
-        let secret = shared_key::<32>(store, "cache.keys").await?;
-        // Servers of other databases may use the same Redis.
-        let name = Sha256::digest(secret);
-        let name: String = name.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let cache = plugins::open_cache(config, &name, metrics.clone()).map_err(StartError::Store)?;
-        Ok(cache.map(|cache| Shared { cache, secret }))
-    }
-
-    /// Of a store that no other node uses, what this one remembers is right, and quicker.
-    fn accounts(&self, config: &Config, store: &Arc<dyn Store>) -> Option<Arc<SharedAccounts>> {
-        if config.storage.main != config::MainStore::Postgres {
-            return None;
-        }
-        let lifetime = Duration::from_secs(config.storage.redis.account_seconds.into());
-        let statement = Duration::from_secs(config.storage.postgres.statement_seconds.into());
-        let largest = config.storage.redis.account_bytes as usize;
-        let (store, cache) = (store.clone(), self.cache.clone());
-        Some(SharedAccounts::new(store, cache, &self.secret, lifetime, statement, largest))
-    }
-}
-
-fn domains(config: &Config) -> Domains {
-    let hosts = &config.general.hosts;
-    let domain = |name: &str| Domain {
-        save: match config.save(name) {
-            config::Save::Always => Save::Always,
-            config::Save::UnlessDelivered => Save::UnlessDelivered,
-        },
-        strict_iq: config.domain(name).strict_iq,
-    };
-    Domains {
-        default: hosts.first().map(|host| host.as_str().to_owned()).unwrap_or_default(),
-        by_name: hosts.iter().map(|host| (host.as_str().to_owned(), domain(host.as_str()))).collect(),
-    }
-}
-
-fn events(
-    config: &Config,
-    store: &Arc<dyn Store>,
-    ids: StanzaIds,
-    metrics: &Arc<Metrics>,
-) -> Result<Option<Arc<Events>>, StartError> {
-    let stream = plugins::open_events(config, metrics.clone()).map_err(StartError::Events)?;
-    let Some(stream) = stream else { return Ok(None) };
-    let settings = events::Settings {
-        bounds: plugins::outbox_bounds(config),
-        max_age: Duration::from_secs(u64::from(config.outbox.max_days) * 86_400),
-        buffer_events: config.storage.kafka.buffer_events as usize,
-    };
-    Ok(Some(Events::new(store.clone(), stream, ids, metrics.events.clone(), settings)))
-}
-
-async fn cold(
-    config: &Config,
-    data_dir: &Path,
-    store: &Arc<dyn Store>,
-    metrics: &Arc<Metrics>,
-) -> Result<Option<Arc<Cold>>, StartError> {
-    let places = plugins::open_cold(config, data_dir, metrics.clone()).map_err(StartError::Store)?;
-    let Some(cold) = Cold::new(store.clone(), places, metrics.clone(), Bounds::default()) else {
-        return Ok(None);
-    };
-    let is_used =
-        config.modules.mam.cold.store.is_some() || cold.usage().await.map_err(StartError::Store)?.files > 0;
-    Ok(is_used.then_some(cold))
-}
-
-async fn uploads(
-    live: &Arc<ArcSwap<Config>>,
-    data_dir: &Path,
-    store: &Arc<dyn Store>,
-    clock: Clock,
-    directory: &Directory,
-    metrics: &Arc<Metrics>,
-) -> Result<Arc<Uploads>, StartError> {
-    let key = shared_key::<32>(store, "uploads.slots").await?;
-    let mut blobs =
-        plugins::open_blobs(&live.load(), data_dir, metrics.clone()).map_err(StartError::Store)?;
-    let main = blobs.remove(0);
-    let places = Places::new(main, blobs, metrics);
-    let removals = directory.removals.clone();
-    Ok(Arc::new(Uploads::new(store.clone(), places, live.clone(), clock, &key, removals)))
-}
-
-/// A random value that the store keeps from the first start on.
-async fn shared_key<const N: usize>(store: &Arc<dyn Store>, name: &str) -> Result<[u8; N], StartError> {
-    let mut proposed = vec![0; N];
-    crate::c2s::chance(&mut proposed);
-    let kept = store.shared_secret(name, proposed).await.map_err(StartError::Store)?;
-    kept.try_into()
-        .map_err(|_| StartError::Store(StoreError::Damaged(format!("the secret {name} has another length"))))
 }
 
 fn make_data_dir(folder: &Path) -> Result<(), StartError> {

@@ -12,6 +12,9 @@ use crate::jobs::{self, Turn};
 use crate::retention::{AFTER_ERROR, AFTER_START, EVERY};
 use crate::storage::{Millis, StoreError};
 
+/// How long the removal of an account waits for that of another.
+const TOGETHER: Duration = Duration::from_secs(1);
+
 impl Cold {
     /// Does it whenever it is this server's turn, until it is told to stop. `now` gives the time, and `before` the time
     /// before which messages are moved, if they are.
@@ -24,14 +27,20 @@ impl Cold {
     ) {
         let mut next_move = Instant::now() + AFTER_START;
         let mut pause = Duration::from_secs(1);
-        while tokio::time::timeout(pause, stopping.wait_for(|stopping| *stopping)).await.is_err() {
+        loop {
+            tokio::select! {
+                () = until_told(&mut stopping) => break,
+                // Others may be removed with it.
+                () = self.removed.notified() => tokio::time::sleep(TOGETHER).await,
+                () = tokio::time::sleep(pause) => {}
+            }
             pause = jobs::ASK_EVERY;
             if turn.take().await.is_ok_and(|lease| lease.is_some()) {
                 let done = self.tend(&mut turn, now(), &before, &mut next_move);
                 // Dropped where the server stops: every step of it can be the last one.
                 let done = tokio::select! {
                     done = done => done,
-                    _ = stopping.wait_for(|stopping| *stopping) => break,
+                    () = until_told(&mut stopping) => break,
                 };
                 if let Err(error) = done {
                     turn.forget();
@@ -69,4 +78,8 @@ impl Cold {
         }
         Ok(())
     }
+}
+
+async fn until_told(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }

@@ -169,7 +169,12 @@ impl Store for Cold {
                 write => (None, write),
             };
             let Write::PurgeArchive { owner, before, .. } = *inner else {
-                return self.store.write(write).await;
+                let removes = matches!(inner, Write::RemoveAccount { .. });
+                let written = self.store.write(write).await?;
+                if removes {
+                    self.removed.notify_one();
+                }
+                return Ok(written);
             };
             let of_files = self.purge(lease, owner, before).await?;
             // Of what is in files it may still have the same.

@@ -25,7 +25,25 @@ pub fn all<'a>(config: &'a Config, data_dir: &'a Path) -> Vec<Fut<'a, Vec<Findin
     if config.storage.s3.bucket.is_some() {
         all.push(Box::pin(async { vec![s3(config).await] }));
     }
+    if config.modules.mam.cold.store.is_some() {
+        all.push(Box::pin(async move { vec![cold(config, data_dir).await] }));
+    }
     all
+}
+
+/// Writes a file where old messages are moved to, reads it and removes it.
+async fn cold(config: &Config, data_dir: &Path) -> Finding {
+    let remedy = "correct [modules.mam.cold], and with \"s3\" [storage.s3]; until then no old message can be moved or read";
+    let opened = super::open_cold(config, data_dir, std::sync::Arc::new(crate::storage::Unwatched));
+    let place = match opened.map(|places| places.into_iter().next()) {
+        Ok(Some(place)) => place,
+        Ok(None) => return Finding::failed("cold archive", "there is no place for it", remedy),
+        Err(error) => return Finding::failed("cold archive", error.to_string(), remedy),
+    };
+    match crate::storage::blobs::try_out(&*place).await {
+        Ok(_) => Finding::ok("cold archive", format!("{}: written, read and removed", place.place())),
+        Err(error) => Finding::failed("cold archive", error.to_string(), remedy),
+    }
 }
 
 #[cfg(feature = "redis")]

@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::server::Server;
 
 /// Three messages from Romeo to Juliet, who reads them, and one more when she is gone.
-fn talk(server: &Server) {
+pub fn talk(server: &Server) {
     server.account("juliet");
     server.account("romeo");
     let mut juliet = Client::login(server.client_port(), "juliet", "balcony");

@@ -4,6 +4,7 @@
 mod accounts;
 mod archives;
 mod client;
+mod cold;
 mod database;
 mod doctor;
 mod first_run;
