@@ -1,7 +1,7 @@
 //! Reading archives: entries by owner, or by owner and peer.
 //!
 //! A page is a seek in an index and its rows, however deep it lies: nothing is counted or skipped. Times
-//! have no index: ids and times rise together, so that an id near a time is found by halving, and the rows
+//! have no index: ids and times rise together, so that an id near a time is found by a few guesses, and the rows
 //! from there on are compared exactly.
 //!
 //! The tables are in parts, each a range of ids without a gap, so that the database reads one part after the other
@@ -17,19 +17,35 @@ use super::text::lexemes;
 use crate::storage::archive::{DISORDER, End, Filter, Keep, Tended};
 use crate::storage::*;
 
-/// The first id at or behind a time, by halving the ids; gaps are passed over.
-const FIRST_AT: &str = "WITH RECURSIVE search (low, high) AS (
-        SELECT coalesce(min(id), 0), coalesce(max(id), 0) + 1 FROM message
+/// $1 a time. Ids before the first came before it, those from the second on at it or later; between them lie two
+/// minutes of messages at most. On a server that is always busy ids rise evenly with times, so the first guesses are
+/// by proportion, half a minute to either side; then one by halving, which needs no such luck; then the very next
+/// message, behind which there may be none for long; and so on.
+const AROUND: &str = "WITH RECURSIVE search (low, high, low_at, high_at, step) AS (
+        SELECT oldest.id, newest.id + 1, oldest.at, newest.at, 0
+        FROM (SELECT id, (extract(epoch FROM time) * 1000)::bigint AS at FROM message ORDER BY id LIMIT 1) AS oldest,
+            (SELECT id, (extract(epoch FROM time) * 1000)::bigint AS at FROM message ORDER BY id DESC LIMIT 1) AS newest
         UNION ALL
         SELECT
-            CASE WHEN next.id < high AND next.time < TIME THEN next.id + 1 ELSE low END,
-            CASE WHEN next.id < high AND next.time < TIME THEN high ELSE low + (high - low) / 2 END
+            CASE WHEN next.id < high AND next.at < $1 THEN next.id + 1 ELSE low END,
+            CASE WHEN next.id < high AND next.at < $1 THEN high ELSE guess END,
+            CASE WHEN next.id < high AND next.at < $1 THEN next.at ELSE low_at END,
+            CASE WHEN next.id < high AND next.at >= $1 THEN next.at ELSE high_at END,
+            step + 1
         FROM search, LATERAL (
-            SELECT id, time FROM message WHERE id >= low + (high - low) / 2 ORDER BY id LIMIT 1
+            SELECT CASE step % 4
+                WHEN 2 THEN low + (high - low) / 2
+                WHEN 3 THEN low
+                ELSE least(high - 1, low + (greatest(0, least(1,
+                    ($1::bigint - low_at + (step % 4 * 2 - 1) * 30000)::float8 / (high_at - low_at))) * (high - 1 - low))::bigint)
+            END AS guess
+        ) AS guessed, LATERAL (
+            SELECT id, (extract(epoch FROM time) * 1000)::bigint AS at FROM message
+            WHERE id >= guess ORDER BY id LIMIT 1
         ) AS next
-        WHERE low < high
+        WHERE low < high AND high_at - low_at > 120000
     )
-    SELECT low FROM search WHERE low >= high";
+    SELECT low, high FROM search ORDER BY step DESC LIMIT 1";
 
 /// What is asked for, as one statement and its values.
 pub struct Question<'a> {
@@ -111,10 +127,10 @@ impl Postgres {
         let mut after = filter.after.map_or(-1, |id| signed(id.0));
         let mut before = filter.before.map_or(i64::MAX, |id| signed(id.0));
         if let Some(start) = filter.start {
-            after = after.max(self.first_at(start.saturating_sub(DISORDER)).await? - 1);
+            after = after.max(self.around(start.saturating_sub(DISORDER)).await?.0 - 1);
         }
         if let Some(end) = filter.end {
-            before = before.min(self.first_at(end.saturating_add(DISORDER)).await?);
+            before = before.min(self.around(end.saturating_add(DISORDER)).await?.1);
         }
         let mut ids: Vec<i64> = filter.ids.iter().flatten().map(|id| signed(id.0)).collect();
         ids.sort_unstable();
@@ -124,12 +140,10 @@ impl Postgres {
         Ok(Some(Question { owner, filter, after, before, limit, peer, ids, lexemes }))
     }
 
-    /// The first id at or behind a time, or behind all.
-    async fn first_at(&self, time: Millis) -> Result<i64, StoreError> {
-        let sql = FIRST_AT.replace("TIME", &instant("$1"));
-        let row: Option<(i64,)> =
-            self.pool.one(|| sqlx::query_as(AssertSqlSafe(&*sql)).bind(millis(time))).await?;
-        Ok(row.map_or(i64::MAX, |row| row.0))
+    /// Two ids: what lies before the first came before a time, what lies at the second or behind it came then or later.
+    async fn around(&self, time: Millis) -> Result<(i64, i64), StoreError> {
+        let row = self.pool.one(|| sqlx::query_as(AROUND).bind(millis(time))).await?;
+        Ok(row.unwrap_or((0, i64::MAX)))
     }
 }
 
