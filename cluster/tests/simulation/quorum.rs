@@ -63,3 +63,31 @@ fn a_bind_that_was_refused_leaves_nothing() {
         sim
     });
 }
+
+/// The cut is mended before the node is declared down, so that all it had asked for is still in force.
+#[test]
+fn a_bind_that_was_refused_replaces_nobody_after_the_heal() {
+    for_seeds(4, 3, |sim| async move {
+        let juliet = jid("juliet@capulet.example/balcony");
+        let ids = sim.ids();
+        let leader = sim.leader_of(&ids).unwrap();
+        let alone = *ids.iter().find(|id| **id != leader).unwrap();
+        let rest: Vec<u32> = ids.iter().copied().filter(|id| *id != alone).collect();
+        sim.partition(&[alone], &rest);
+        let member = sim.member(alone);
+        let refused = tokio::spawn({
+            let (member, juliet) = (member.clone(), juliet.clone());
+            async move { bind(&member, &juliet).await }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let new = bind(&sim.member(leader), &juliet).await.unwrap();
+        assert_eq!(refused.await.unwrap(), None);
+        sim.network.heal();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(sim.told(alone).returned.lock().is_empty(), "it was never declared down");
+        assert!(sim.is_same_everywhere());
+        let found = member.find(&juliet.bare());
+        assert_eq!(found.iter().map(|e| e.session).collect::<Vec<_>>(), [new]);
+        sim
+    });
+}
