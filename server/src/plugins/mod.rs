@@ -2,6 +2,8 @@
 //! server.
 
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod cold_rows;
 pub mod copy;
 pub mod disk;
 pub mod examine;

@@ -6,15 +6,10 @@ use super::Sqlite;
 use super::apply::Change;
 use super::packed::unpack_owners;
 use super::read::millis;
+use crate::plugins::cold_rows::{BothRow, FileRow, PartRow, both, file, part};
 use crate::storage::archive::End;
 use crate::storage::*;
 
-/// number, place, first, last, oldest, newest, messages, entries, bytes, index_at, sum, stale.
-type FileRow = (i64, String, i64, i64, i64, i64, i64, i64, i64, i64, String, i64);
-/// owner, first, last, entries.
-type PartRow = (i64, i64, i64, i64);
-/// A file, and a part of it.
-type BothRow = (i64, String, i64, i64, i64, i64, i64, i64, i64, i64, String, i64, i64, i64, i64, i64);
 /// id, time, owners, stanza.
 type MessageRow = (i64, String, Vec<u8>, Vec<u8>);
 /// owner, id, peer, sent.
@@ -198,38 +193,6 @@ impl Catalogue for Sqlite {
             Ok(row.is_some_and(|row| row.0))
         })
     }
-}
-
-fn file(row: FileRow) -> ColdFile {
-    let (number, place, first, last, oldest, newest, messages, entries, bytes, index_at, sum, stale) = row;
-    ColdFile {
-        number: number as u64,
-        place,
-        first: MessageId(first as u64),
-        last: MessageId(last as u64),
-        oldest: oldest as u64,
-        newest: newest as u64,
-        messages: messages as u64,
-        entries: entries as u64,
-        bytes: bytes as u64,
-        index_at: index_at as u64,
-        sum,
-        stale: stale as u64,
-    }
-}
-
-fn part((owner, first, last, entries): PartRow) -> ColdPart {
-    ColdPart {
-        owner: AccountNumber(owner as u64),
-        first: MessageId(first as u64),
-        last: MessageId(last as u64),
-        entries: entries as u64,
-    }
-}
-
-fn both(row: BothRow) -> (ColdFile, ColdPart) {
-    let (a, b, c, d, e, f, g, h, i, j, k, l, owner, first, last, entries) = row;
-    (file((a, b, c, d, e, f, g, h, i, j, k, l)), part((owner, first, last, entries)))
 }
 
 fn many(limit: usize) -> i64 {
