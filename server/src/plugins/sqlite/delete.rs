@@ -71,13 +71,7 @@ pub async fn purge(
     let read =
         sqlx::query_scalar(OLDEST).bind(owner.0 as i64).bind(i64::from(limit)).bind(format_utc(before));
     let found: String = read.fetch_one(&mut *connection).await?;
-    let peers: String = sqlx::query_scalar(PEERS_OF).bind(&found).fetch_one(&mut *connection).await?;
-    let found = delete(connection, FROM_ARCHIVE, found).await?;
-    if let Some(last) = found.iter().map(|entry| entry.1).max() {
-        let runs = sqlx::query(RUNS_BEFORE).bind(owner.0 as i64).bind(peers).bind(last as i64);
-        runs.execute(connection).await?;
-    }
-    Ok(found.len() as u64)
+    delete_oldest(connection, found).await
 }
 
 /// Deletes the entries that archives have of some messages up to an id; says which was the last that was looked at.
@@ -94,19 +88,24 @@ pub async fn clear_cold(
     let last = messages.last().map(|message| MessageId(message.0));
     let mut pairs = Vec::new();
     for (id, hex) in messages {
-        let owners: Owners =
-            hex::decode(hex).ok().and_then(|bytes| unpack_owners(&bytes)).unwrap_or_default();
+        let owners = owners_in(&hex);
         let archived = owners.iter().filter(|owner| owner.role.archived);
         pairs.extend(archived.map(|owner| (owner.account.0, id)));
     }
     let read = sqlx::query_scalar(IN_ARCHIVES).bind(serde_json::json!(pairs).to_string());
     let found: String = read.fetch_one(&mut *connection).await?;
-    let peers: String = sqlx::query_scalar(PAIRS_OF).bind(&found).fetch_one(&mut *connection).await?;
-    let entries = delete(connection, FROM_ARCHIVE, found).await?.len() as u64;
-    if let Some(last) = last {
-        sqlx::query(RUNS_OF_PAIRS).bind(peers).bind(last.0 as i64).execute(connection).await?;
-    }
+    let entries = delete_oldest(connection, found).await?;
     Ok(Written::Cleared { last, entries })
+}
+
+/// Deletes entries that are the oldest of their archives, and the runs that end with them. Gives their number.
+async fn delete_oldest(connection: &mut SqliteConnection, entries: String) -> Result<u64, sqlx::Error> {
+    let pairs: String = sqlx::query_scalar(PAIRS_OF).bind(&entries).fetch_one(&mut *connection).await?;
+    let found = delete(connection, FROM_ARCHIVE, entries).await?;
+    if let Some(last) = found.iter().map(|entry| entry.1).max() {
+        sqlx::query(RUNS_OF_PAIRS).bind(pairs).bind(last as i64).execute(connection).await?;
+    }
+    Ok(found.len() as u64)
 }
 
 /// What is deleted from now on is overwritten, not only forgotten: a page that gets free too.
@@ -144,11 +143,6 @@ pub const SOME_ARCHIVED: &str = "SELECT json_group_array(json_array(owner, id, 0
     FROM (SELECT owner, id FROM archive WHERE owner = ? LIMIT ?)";
 pub const SOME_RUNS: &str = "DELETE FROM run
     WHERE (owner, peer, first) IN (SELECT owner, peer, first FROM run WHERE owner = ? LIMIT ?)";
-pub const PEERS_OF: &str = "SELECT json_group_array(DISTINCT peer) FROM archive
-    WHERE (owner, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
-/// ?1 owner, ?2 peers, ?3 the last of the owner's entries that are gone.
-pub const RUNS_BEFORE: &str = "DELETE FROM run
-    WHERE owner = ?1 AND peer IN (SELECT value FROM json_each(?2)) AND first <= ?3 AND last <= ?3";
 pub const FROM_WAITING: &str =
     "DELETE FROM waiting WHERE (owner, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
 pub const FROM_ARCHIVE: &str =
@@ -193,13 +187,17 @@ async fn needed(connection: &mut SqliteConnection, ids: &[u64]) -> Result<HashSe
     let owners: Vec<(u64, String)> = parsed(&owners)?;
     let mut pairs: Vec<(u64, u64)> = Vec::with_capacity(owners.len() * 2);
     for (id, hex) in owners {
-        let owners: Owners =
-            hex::decode(hex).ok().and_then(|bytes| unpack_owners(&bytes)).unwrap_or_default();
+        let owners = owners_in(&hex);
         pairs.extend(owners.iter().map(|owner| (owner.account.0, id)));
     }
     let read = sqlx::query_scalar(NEEDED).bind(serde_json::json!(pairs).to_string());
     let needed: String = read.fetch_one(connection).await?;
     parsed(&needed)
+}
+
+/// Garbled ones are nobody: `verify` counts them.
+fn owners_in(hex: &str) -> Owners {
+    hex::decode(hex).ok().and_then(|bytes| unpack_owners(&bytes)).unwrap_or_default()
 }
 
 /// Written by SQLite from columns that are numbers and bytes.

@@ -18,8 +18,6 @@ fn statements() -> Vec<(&'static str, Vec<&'static str>)> {
         (delete::OLDEST, vec![BY_OWNER, MESSAGE]),
         (delete::SOME_ARCHIVED, vec![BY_OWNER]),
         (delete::SOME_RUNS, vec!["SEARCH run USING PRIMARY KEY (owner=? AND peer=? AND first=?)"]),
-        (delete::PEERS_OF, vec!["SEARCH archive USING PRIMARY KEY (owner=? AND id=?)"]),
-        (delete::RUNS_BEFORE, vec!["SEARCH run USING PRIMARY KEY (owner=? AND peer=? AND first<?)"]),
         (delete::ARCHIVED_OF, vec!["SEARCH message USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
         (delete::IN_ARCHIVES, vec!["SEARCH archive USING PRIMARY KEY (owner=? AND id=?)"]),
         (delete::PAIRS_OF, vec!["SEARCH archive USING PRIMARY KEY (owner=? AND id=?)"]),
